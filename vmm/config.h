@@ -1,0 +1,57 @@
+/*
+ * What the user asked for: the command line, parsed and checked, before any
+ * host resource is taken.
+ */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include "base/types.h"
+
+enum exit_status {
+	EXIT_POWEROFF = 0,
+	EXIT_HOST = 1,		/* host or configuration failure */
+	EXIT_USAGE = 2,
+	EXIT_REBOOT = 32,	/* guest reset under --no-reboot */
+	EXIT_CRASH = 33,	/* triple fault */
+	EXIT_PANIC = 34,	/* guest panicked (detected) */
+	EXIT_TIMEOUT = 124,
+};
+
+enum engine_mode { MODE_BT, MODE_HW, MODE_AUTO };
+
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_PTY, SERIAL_FILE, SERIAL_UNIX, SERIAL_NULL };
+
+struct serial_config {
+	enum serial_kind kind;
+	const char *path;	/* file, unix: path */
+	bool server;		/* unix: listen instead of connect (default: listen, no wait) */
+	bool wait;		/* unix server: wait for a client before the guest starts */
+};
+
+#define SERIAL_MAX 4
+
+struct config {
+	const char *kernel, *initrd, *append;
+	const char *symbols;		/* --symbols FILE: vmlinux or System.map, for listings and profiles */
+	u64 mem;			/* bytes */
+	unsigned cpus;
+	enum engine_mode mode;
+	struct serial_config serial[SERIAL_MAX];
+	struct serial_config debugcon;
+	bool debug_exit;
+	bool no_reboot;
+	u64 timeout_ns;			/* 0: none */
+	bool stats;			/* print the report at exit */
+	const char *stats_file;		/* JSON */
+	bool profile;
+
+	/* Translator knobs; every one is also a test configuration. */
+	u64 cache_size;			/* code cache bytes, default 32 MiB */
+	unsigned block_insns;		/* most instructions in a block; 1 = one-instruction blocks */
+	bool no_chain;			/* --no-chain: every exit goes to the dispatcher */
+	bool no_user_patching;		/* --no-user-patching: system calls through SIGSYS */
+	u32 bisect_lo, bisect_hi;	/* --bisect LO-HI: blocks at guest EIP in this range get one-instruction form */
+	u64 max_maps;			/* --max-maps: shadow mapping budget, 0 = from vm.max_map_count */
+};
+
+#endif
