@@ -1,0 +1,204 @@
+/*
+ * The binary translator: guest kernel code (32-bit, and every other mode) into
+ * 64-bit host code in a code cache.
+ *
+ * Reading order of this folder:
+ *   bt.h          the data structures (this file)
+ *   decode.c      bytes to instructions (Zydis)
+ *   translate.c   one block: the loop over instructions and the table of handlers
+ *   xlate_*.c     handlers by class: memory, stack, string, branch, system
+ *   emit.h        the emitter
+ *   cache.c       blocks: allocation, lookup, chaining, invalidation, eviction
+ *   site.c        what each memory instruction has taught us (adaptive translation)
+ *   fault.c       from a host fault in translated code to a guest exception or another try
+ *   callout.c     the C side of instructions that are not translated inline
+ *   run.c         the dispatcher
+ *   disasm.c      listings for people (Capstone)
+ *
+ * A block's host code contains no absolute addresses but those of the monitor's
+ * own functions; blocks refer to one another by displacement.
+ */
+#ifndef BT_BT_H
+#define BT_BT_H
+
+#include "base/counters.h"
+#include "base/types.h"
+#include "cpu/exec.h"
+
+#define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
+#define BLOCK_INSNS_MAX 48u
+#define BLOCKS_MAX      (192u * 1024u)
+#define MAPS_MAX        (2u * 1024u * 1024u)
+#define HASH_SIZE       65536u
+#define SITES_SIZE      65536u
+#define NO_PAGE         0xffffffffu
+
+/* How a memory access is translated; learnt by fault (site.c). */
+enum site_form {
+	FORM_KERNEL,	/* through the kernel window */
+	FORM_USER,	/* through the user window */
+	FORM_CHECKED,	/* window chosen at run time */
+	FORM_CALLOUT,	/* by hand: MMIO, code pages, segmented addresses */
+};
+
+/* A direct exit of a block. */
+struct block_exit {
+	u32 target;	/* guest EIP */
+	u32 patch;	/* code-cache offset of the jump's rel32; 0: no such exit */
+	u32 stub;	/* code-cache offset of the stub that leads to the dispatcher */
+	u32 to;		/* linked block + 1, 0: not chained */
+	u32 in_next;	/* next edge into the same target: edge id + 1 */
+};
+
+/* An edge id is block << 1 | slot. */
+
+#define BLOCK_VALID   1u
+#define BLOCK_ONESHOT 2u	/* not in any table */
+
+struct block {
+	u32 eip, cs_base, mode;
+	u32 gpage[2];		/* guest physical pages of its bytes; [1] NO_PAGE if one */
+	u32 host, host_len;	/* code-cache offset and length */
+	u32 map;		/* first entry of its fault map */
+	u16 map_count;
+	u16 guest_len;
+	u16 insns;
+	u16 flags;
+	u32 hash_next;		/* index + 1 */
+	u32 page_next[2];	/* per guest page: index + 1 << 1 | which, see cache.c */
+	u32 in;			/* first incoming edge id + 1 */
+	u32 ind_patch;		/* offset of the indirect lookup's JECXZ displacement; 0: none */
+	u32 ind_end;		/* offset past the lookup's final jump */
+	u32 ind_miss;		/* offset of the miss path */
+	u8 ind_rel;		/* the displacement when in service */
+	u8 unlinked;		/* a kick has taken its exits out of service */
+	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
+	struct block_exit exit[2];
+};
+
+/*
+ * The fault map: for each group of host instructions, which guest instruction
+ * they belong to and how to find the guest's registers there.
+ *   host (16)  offset in the block's host code from which this entry holds
+ *   guest (8)  offset of the guest instruction in the block
+ *   slot (1)   which memory access of the instruction (0 operand, 1 implicit stack / string destination)
+ *   recover (7)  enum recover
+ */
+struct map_entry {
+	u16 host;
+	u8 guest;
+	u8 slot : 1, recover : 7;
+};
+
+enum recover {
+	RECOVER_NONE,
+	RECOVER_AXDX,		/* guest eax is in r9, edx in r10 */
+	RECOVER_REG,		/* RECOVER_REG + n: guest register n is in r9 */
+	RECOVER_END = RECOVER_REG + 8,
+};
+
+struct site {
+	u32 key;	/* guest physical address of the instruction */
+	u8 form[2];	/* enum site_form, by slot */
+	u8 emulated[2];	/* times performed by hand */
+	u8 smc;		/* times it wrote to a code page */
+};
+
+struct profile_block { u32 eip; u64 runs; };
+
+struct bt_config {
+	u64 cache_size;
+	unsigned block_insns;
+	bool no_chain;
+	bool profile;
+	u32 bisect_lo, bisect_hi;
+	u32 guest_tsc;
+};
+
+struct bt {
+	struct bt_config cfg;
+	struct phys_map *phys;
+	struct shadow *shadow;
+	struct counters *count;
+	u8 *rw, *rx;		/* the code cache's two views */
+	u32 size;		/* bytes of it for blocks; the one-shot area follows */
+	u32 next;		/* first free byte */
+	u32 oneshot;		/* offset of the one-shot area */
+	u32 block_count, map_count;
+	struct block *blocks;	/* [BLOCKS_MAX]; the last one is the one-shot block */
+	struct map_entry *maps;	/* [MAPS_MAX] */
+	u32 *hash;		/* [HASH_SIZE] block + 1 */
+	u32 *page_blocks;	/* [RAM pages] */
+	struct site *sites;	/* [SITES_SIZE] */
+	u32 epoch;		/* bumped when the cache is emptied */
+	/* Name of a guest address for listings; may be NULL. */
+	const char *(*symbol)(void *opaque, u32 addr, u32 *offset);
+	void *symbol_opaque;
+};
+
+/* ---- run.c ---- */
+
+u64 bt_tables_size(const struct phys_map *phys);
+/* `code_rw`/`code_rx`: two mappings of one memfd of cfg->cache_size bytes. */
+void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
+	     struct counters *count, u8 *code_rw, u8 *code_rx, void *tables);
+/* Tie an executor's context to the translator. */
+void bt_attach(struct bt *bt, struct exec *x);
+/* Run the guest until the platform says stop. */
+void bt_run(struct exec *x);
+/* MOV CR3, INVLPG, mode changes (struct platform's paging_changed). */
+void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin);
+/* Print the state of the CPU and the last blocks executed (crash dumps). */
+void bt_dump(struct exec *x);
+/* The hottest blocks, most executed first; returns how many. */
+unsigned bt_profile(const struct bt *bt, struct profile_block *out, unsigned max);
+
+/* ---- cache.c ---- */
+
+struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode);
+/* A block's memory: NULL when the cache is full (the caller empties it). */
+struct block *cache_begin(struct bt *bt, bool oneshot);
+void cache_commit(struct bt *bt, struct block *b);
+void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *to);
+void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b);
+void cache_invalidate(struct bt *bt, struct exec *x, struct block *b);
+/* All blocks with bytes in [gpa, gpa+len); true if there were any. */
+bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len);
+/* Blocks of a guest page reached through this linear page: the mapping has changed. */
+void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage);
+void cache_empty(struct bt *bt, struct exec *x);
+/* The block whose host code contains this address, or NULL. */
+struct block *cache_find_host(struct bt *bt, const u8 *host);
+/* Take a block's exits out of service until it has been back to the dispatcher, and put them back. */
+void cache_unlink_exits(struct bt *bt, struct block *b);
+void cache_restore_exits(struct bt *bt, struct block *b);
+static inline u32 block_id(const struct bt *bt, const struct block *b) { return (u32)(b - bt->blocks); }
+
+/* ---- site.c ---- */
+
+struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
+struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
+
+/* ---- translate.c ---- */
+
+#define XLATE_ONE     1u	/* one instruction only */
+#define XLATE_BY_HAND 2u	/* all its memory accesses in callout form */
+#define XLATE_ONESHOT 4u	/* into the one-shot area, in no table */
+
+/*
+ * Translate the block at the vCPU's current CS:EIP and mode.  NULL: the fetch
+ * raised (v->exc is set).  The guest's FPU state must be saved (Zydis).
+ */
+struct block *translate(struct bt *bt, struct exec *x, unsigned flags);
+
+/* ---- fault.c ---- */
+
+u64 bt_fault(struct exec *x, struct sig_frame *f);
+void bt_kick(struct exec *x, struct sig_frame *f);
+void bt_kick_at(struct exec *x, const u8 *host);
+
+/* ---- disasm.c (uses Capstone and stdio-free formatting; guest FPU state saved) ---- */
+
+void disasm_block(struct bt *bt, const struct block *b, const u8 *guest);
+
+#endif

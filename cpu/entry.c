@@ -1,0 +1,189 @@
+/*
+ * The way in and out of guest code: the only assembly on the hot path.
+ *
+ * Everything here runs between "host stack, C conventions" and "guest
+ * registers live" (register conventions: cpu/exec.h).  A signal may arrive at
+ * any instruction; the handler recognises the ranges [exec_enter_begin,
+ * exec_enter_end) and [exec_user_begin, exec_user_end) and sends them to the
+ * abort labels, so that an attention flag raised just before entry is never
+ * lost.
+ */
+#include "cpu/exec.h"
+
+#define O(field) "i"(offsetof(struct exec, field))
+
+#define PUSH_CALLEE_SAVED \
+	"push %%rbp\n push %%rbx\n push %%r12\n push %%r13\n push %%r14\n push %%r15\n sub $8, %%rsp\n"
+#define POP_CALLEE_SAVED \
+	"add $8, %%rsp\n pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%rbx\n pop %%rbp\n"
+
+/* Guest registers to and from v.regs (offset 0 of r15, in encoding order). */
+#define SAVE_REGS \
+	"mov %%eax, 0(%%r15)\n mov %%ecx, 4(%%r15)\n mov %%edx, 8(%%r15)\n mov %%ebx, 12(%%r15)\n" \
+	"mov %%esp, 16(%%r15)\n mov %%ebp, 20(%%r15)\n mov %%esi, 24(%%r15)\n mov %%edi, 28(%%r15)\n"
+#define LOAD_REGS_BUT_ESP \
+	"mov 0(%%r15), %%eax\n mov 4(%%r15), %%ecx\n mov 8(%%r15), %%edx\n mov 12(%%r15), %%ebx\n" \
+	"mov 20(%%r15), %%ebp\n mov 24(%%r15), %%esi\n mov 28(%%r15), %%edi\n"
+#define LOAD_REGS LOAD_REGS_BUT_ESP "mov 16(%%r15), %%esp\n"
+/* Onto the host stack; arithmetic flags to v.flags; direction flag clear for C. */
+#define TO_HOST \
+	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n and %[arith], %%eax\n" \
+	"mov %%eax, %c[flags](%%r15)\n cld\n"
+#define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
+
+_Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
+_Static_assert(ESP == 4 && EBP == 5 && EDI == 7, "SAVE_REGS and LOAD_REGS store in encoding order");
+
+void exec_entry_code(void);
+
+/* One naked function holds all of it; it is never called by this name. */
+__attribute__((naked, used, noinline)) void exec_entry_code(void)
+{
+	__asm__ volatile(
+	/* u64 exec_enter_translated(struct exec *rdi, const void *rsi) */
+	".globl exec_enter_translated\n"
+	"exec_enter_translated:\n"
+	PUSH_CALLEE_SAVED
+	"mov %%rdi, %%r15\n"
+	"mov %%rsp, %c[host_rsp](%%r15)\n"
+	".globl exec_enter_begin\n"
+	"exec_enter_begin:\n"
+	"cmpl $0, %c[attention](%%r15)\n"
+	"jne exec_abort\n"
+	"mov %%rsi, %%r8\n"
+	"movabs %[window], %%r14\n"
+	"mov %c[fs_base](%%r15), %%r13d\n"
+	FLAGS_FROM_VCPU
+	LOAD_REGS
+	"jmp *%%r8\n"
+	".globl exec_enter_end\n"
+	"exec_enter_end:\n"
+
+	".globl exec_abort\n"
+	"exec_abort:\n"
+	"mov %c[host_rsp](%%r15), %%rsp\n"
+	"cld\n"
+	"mov %[dispatch], %%eax\n"
+	"exec_return:\n"
+	POP_CALLEE_SAVED
+	"ret\n"
+
+	/* A direct exit that is not chained: r8d = exit id. */
+	".globl exec_thunk_chain\n"
+	"exec_thunk_chain:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %%r8, %%rax\n"
+	"shl $32, %%rax\n"
+	"or %[chain], %%rax\n"
+	"jmp exec_return\n"
+
+	/* An indirect branch to r8d missed the inline table. */
+	".globl exec_thunk_indirect\n"
+	"exec_thunk_indirect:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %%r8d, %c[eip](%%r15)\n"
+	"mov %[indirect], %%eax\n"
+	"jmp exec_return\n"
+
+	/* Callout: r9 = function, r8d = argument, r10 = where to go on. */
+	".globl exec_thunk_callout\n"
+	"exec_thunk_callout:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %%r10, %%r12\n"
+	"mov %%r15, %%rdi\n"
+	"mov %%r8d, %%esi\n"
+	"call *%%r9\n"
+	"test %%rax, %%rax\n"
+	"jnz exec_return\n"
+	"cmpl $0, %c[attention](%%r15)\n"
+	"jne 2f\n"
+	"1:\n"
+	"mov %c[fs_base](%%r15), %%r13d\n"
+	FLAGS_FROM_VCPU
+	LOAD_REGS
+	"jmp *%%r12\n"
+	"2:\n"
+	"mov %%r15, %%rdi\n"
+	"mov %%r12, %%rsi\n"
+	"call *exec_hooks+%c[kick_at](%%rip)\n"
+	"jmp 1b\n"
+
+	/* u64 exec_enter_user(struct exec *rdi) */
+	".globl exec_enter_user\n"
+	"exec_enter_user:\n"
+	PUSH_CALLEE_SAVED
+	"mov %%rdi, %%r15\n"
+	"mov %%rsp, %c[host_rsp](%%r15)\n"
+	".globl exec_user_begin\n"
+	"exec_user_begin:\n"
+	"cmpl $0, %c[attention](%%r15)\n"
+	"jne exec_abort_user\n"
+	"mov %c[user_fsbase](%%r15), %%rax\n"
+	"wrfsbase %%rax\n"
+	"mov %c[user_gsbase](%%r15), %%rax\n"
+	"wrgsbase %%rax\n"
+	"push %[ds]\n"
+	"mov 16(%%r15), %%eax\n"
+	"push %%rax\n"
+	"mov %c[user_flags](%%r15), %%eax\n"
+	"push %%rax\n"
+	"push %[cs32]\n"
+	"mov %c[eip](%%r15), %%eax\n"
+	"push %%rax\n"
+	LOAD_REGS_BUT_ESP
+	"xor %%r8d, %%r8d\n xor %%r9d, %%r9d\n xor %%r10d, %%r10d\n xor %%r11d, %%r11d\n"
+	"xor %%r12d, %%r12d\n xor %%r13d, %%r13d\n xor %%r14d, %%r14d\n"
+	"iretq\n"
+	".globl exec_user_end\n"
+	"exec_user_end:\n"
+
+	".globl exec_abort_user\n"
+	"exec_abort_user:\n"
+	"mov %[dispatch], %%r8d\n"
+	"jmp exec_from_user\n"
+
+	/*
+	 * The fast system call: the stub in the user window has done what the vDSO
+	 * does before SYSENTER and far-jumped here.
+	 */
+	".globl exec_sysenter_landing\n"
+	"exec_sysenter_landing:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %[sysenter], %%r8d\n"
+	"exec_from_user:\n"		/* r8 = value to return */
+	"mov %c[host_rsp](%%r15), %%rsp\n"
+	"mov %c[host_fsbase](%%r15), %%rax\n"
+	"wrfsbase %%rax\n"
+	"movabs %[window], %%rax\n"
+	"wrgsbase %%rax\n"
+	"push $2\n"			/* the guest's AC and DF must not reach C code */
+	"popfq\n"
+	"mov %%r8, %%rax\n"
+	"jmp exec_return\n"
+
+	/* void exec_leave(struct exec *rdi, u64 rsi): from a signal handler. */
+	".globl exec_leave\n"
+	"exec_leave:\n"
+	"mov %%rdi, %%r15\n"
+	"mov %%rsi, %%r8\n"
+	"jmp exec_from_user\n"
+
+	/* The signal restorer: SYS_rt_sigreturn from our own text, where system calls are allowed. */
+	".globl exec_sigreturn\n"
+	"exec_sigreturn:\n"
+	"mov $15, %%eax\n"
+	"syscall\n"
+	"ud2\n"
+	: : [host_rsp] O(host_rsp), [attention] O(attention),
+	    [fs_base] "i"(offsetof(struct exec, v.seg[SEG_FS].base)),
+	    [flags] "i"(offsetof(struct exec, v.flags)), [eip] "i"(offsetof(struct exec, v.eip)),
+	    [user_fsbase] O(user_fsbase), [user_gsbase] O(user_gsbase), [user_flags] O(user_flags),
+	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
+	    [dispatch] "i"(RET_DISPATCH), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
+	    [sysenter] "i"(RET_SYSENTER), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
+}

@@ -1,0 +1,157 @@
+/*
+ * struct exec: what one executor thread needs around its vCPU to run guest
+ * code on the host CPU.  Generated code and the assembly below address it
+ * through r15; the vCPU comes first, so that r15 is the vCPU too.
+ *
+ * Register conventions inside translated code (bt/) and in the entry paths:
+ *   rax..rdi  the guest's eax..edi, zero-extended (rsp = guest esp)
+ *   r8-r11    scratch          r12  scratch, survives callouts
+ *   r13       guest FS base    r14  KERNEL_WINDOW
+ *   r15       struct exec *    GS base = KERNEL_WINDOW, FS base = the host's TLS
+ * In user code: GS and FS bases are the guest's, r8-r14 zero, r15 kept (the
+ * CPU preserves r8-r15 across compatibility mode, SDM vol. 1 section 3.4.1.1).
+ */
+#ifndef CPU_EXEC_H
+#define CPU_EXEC_H
+
+#include "cpu/vcpu.h"
+#include "base/clock.h"
+#include "mmu/shadow.h"
+
+#define HOST_CS32 0x23u
+#define HOST_CS64 0x33u
+#define HOST_DS   0x2bu
+
+/* Why guest code returned to the dispatcher (low byte; the rest is in the high half). */
+enum exec_return {
+	RET_DISPATCH,	/* state is in the vCPU: carry on from v.eip */
+	RET_CHAIN,	/* a direct exit that is not chained yet; high half: exit id */
+	RET_INDIRECT,	/* an indirect branch missed the inline table; v.eip is the target */
+	RET_EXCEPTION,	/* v.exc is to be delivered */
+	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
+	RET_SYSENTER,	/* SYSENTER in user code */
+	RET_EMULATE,	/* execute the one instruction at v.eip by hand */
+};
+
+/* An entry of the inline indirect-branch table: tag = -(eip + mode) mod 2^32. */
+struct ibtc_entry {
+	u32 tag;
+	u32 pad;
+	u64 host;
+};
+
+#define IBTC_SIZE 65536u
+#define BOUNCE_SIZE 8192u
+#define ALT_STACK_SIZE 65536u
+#define FPU_AREA_SIZE 16384u
+
+struct exec {
+	struct vcpu v;
+
+	u64 host_rsp;		/* stack to return to the dispatcher on */
+	u64 host_fsbase;
+	u32 attention;		/* leave guest code at the next block boundary */
+	u32 timer_due;		/* the timer signal came: run_timers */
+
+	/* Addresses of the entry points, for generated code. */
+	u64 thunk_chain, thunk_indirect, thunk_callout;
+
+	/* Callout arguments and results. */
+	u32 ea, tmp, tmp_hi, jump_target;
+	u32 xmask_lo, xmask_hi;
+	u32 callout_flags;
+
+	/* The checked form: which window each 64 KiB of linear space is in. */
+	u64 window_base[2];
+	u8 window_of[65536];
+
+	/* Host segment selectors loaded for user code. */
+	u16 user_ds, user_es, user_fs, user_gs;
+	u64 user_fsbase, user_gsbase;
+	u32 user_flags;		/* EFLAGS to enter user code with */
+	u32 retry_eip;		/* a user fault that was only a stale segment base was retried here */
+	u32 retry_count;
+
+	struct shadow *shadow;
+	u8 *code_rx;		/* executable view of the code cache */
+	u32 code_size;
+	void *bt;		/* struct bt */
+	u64 xfeatures;		/* XCR0 of the host */
+	u64 armed_deadline;	/* what the thread's timer is set to, guest ns */
+	const struct clock *clock;
+	int timer_id;
+	int tid, pid;
+	u64 t_enter;		/* TSC at the last transition, for the time split */
+	bool one_insn;		/* the running block is a single step */
+
+	_Alignas(64) u8 bounce[BOUNCE_SIZE];
+	_Alignas(64) u8 fpu[FPU_AREA_SIZE];
+	struct ibtc_entry ibtc[IBTC_SIZE];
+	_Alignas(65536) u8 alt_stack[ALT_STACK_SIZE];	/* first word: the struct exec, for the handler */
+};
+
+_Static_assert(offsetof(struct exec, v) == 0, "r15 must be both the exec and the vCPU");
+
+/* Enter translated code at `host`.  (entry.c) */
+u64 exec_enter_translated(struct exec *x, const void *host);
+/* Enter user code; segments and bases as prepared by direct_run().  (entry.c) */
+u64 exec_enter_user(struct exec *x);
+/* From a signal handler: give up the interrupted context, return `ret` to the dispatcher. */
+_Noreturn void exec_leave(struct exec *x, u64 ret);
+/* Code addresses between which a signal means "not entered yet". */
+extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
+extern const u8 exec_abort[], exec_abort_user[];
+/* Where the user-window stub jumps to, in 64-bit mode. */
+extern const u8 exec_sysenter_landing[];
+extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
+
+/* A callout: 0 = go on, else an exec_return to leave with. */
+typedef u64 (*callout_fn)(struct exec *x, u32 arg);
+
+/* Save and restore the guest's FPU state around code that may use it (libraries). */
+void exec_fpu_save(struct exec *x);
+void exec_fpu_restore(struct exec *x);
+
+/* ---- direct.c: user code on the CPU ---- */
+
+/* May the vCPU's current state run directly?  (flat 32-bit CPL 3, paging on) */
+bool direct_possible(const struct vcpu *v);
+/* Enter user code and come back; the result is an exec_return. */
+u64 direct_run(struct exec *x);
+/* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
+int direct_attach(struct exec *x);
+/* The stub page in the user window for fast system calls; remapped after a shadow flush. */
+int direct_map_stub(struct exec *x);
+/* Signal came while user code ran: the exec_return to leave with. */
+struct sig_frame;
+u64 direct_signal(struct exec *x, const struct sig_frame *f);
+
+/* ---- signal.c ---- */
+
+/* The interrupted context, as far as anyone looks at it. */
+struct sig_frame {
+	int sig;
+	s64 *gregs;	/* of the ucontext: REG_* of <sys/ucontext.h> */
+	u64 rip, addr;
+	u32 trapno, error;
+	bool user;	/* CS was the compatibility-mode one */
+};
+
+/* Hooks of the bt engine for faults in translated code; true: resume at the (changed) context. */
+struct exec_hooks {
+	/* Fault inside the code cache.  Returns an exec_return, or ~0 to resume the frame. */
+	u64 (*fault)(struct exec *x, struct sig_frame *f);
+	/* A kick while inside the code cache: make it come back soon. */
+	void (*kick)(struct exec *x, struct sig_frame *f);
+	/* The attention flag was seen set on return from a callout to `host`. */
+	void (*kick_at)(struct exec *x, const u8 *host);
+	/* A guest page with translated code is about to be written. */
+	void (*code_written)(struct exec *x, gpa_t gpa, u32 len);
+};
+extern struct exec_hooks exec_hooks;
+
+int exec_signals_attach(struct exec *x);
+
+#define SIG_KICK 34	/* first real-time signal left alone by libc (SIGRTMIN) */
+
+#endif

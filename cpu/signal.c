@@ -1,0 +1,199 @@
+/*
+ * Host signals in an executor: where faults, kicks and foreign system calls
+ * arrive, and how they are sorted.
+ *
+ *   in translated code   bt's fault handler (exec_hooks.fault); a kick unlinks the block
+ *   in user code         direct_signal(): becomes a guest exception or a shadow fill
+ *   on the way in        sent to the abort labels
+ *   in Ringer's own code kicks only set the attention flag; a fault is our bug
+ *
+ * Handlers run on the alternate stack, with no signal blocked (SA_NODEFER and
+ * an empty mask), so that leaving one without sigreturn costs nothing.  The
+ * kernel has saved the FPU state in the frame and given the handler a clean
+ * one: leaving without sigreturn restores it from the frame with XRSTOR.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/ucontext.h>
+#include "base/check.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "cpu/exec.h"
+
+/* <sys/ucontext.h> hides the names without _GNU_SOURCE; they are the x86-64 ABI's. */
+enum { G_R8, G_R9, G_R10, G_R11, G_R12, G_R13, G_R14, G_R15, G_RDI, G_RSI, G_RBP, G_RBX, G_RDX, G_RAX,
+       G_RCX, G_RSP, G_RIP, G_EFL, G_CSGSFS, G_ERR, G_TRAPNO, G_OLDMASK, G_CR2 };
+
+struct exec_hooks exec_hooks;
+
+static const u8 reg_order[8] = { G_RAX, G_RCX, G_RDX, G_RBX, G_RSP, G_RBP, G_RSI, G_RDI };
+
+/* FP_XSTATE_MAGIC1 of <asm/sigcontext.h>: the frame holds an XSAVE image, not only FXSAVE. */
+#define XSTATE_MAGIC1 0x46505853u
+
+static void fpu_from_frame(const void *fp)
+{
+	const u8 *sw = (const u8 *)fp + 464;	/* struct _fpx_sw_bytes */
+
+	if (load32(sw) == XSTATE_MAGIC1) {
+		u64 features = load64(sw + 8);
+		__asm__ volatile("xrstor64 (%0)" : : "r"(fp), "a"((u32)features), "d"((u32)(features >> 32)) : "memory");
+	} else {
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(fp) : "memory");
+	}
+}
+
+static void regs_from_frame(struct exec *x, const s64 *g)
+{
+	for (int i = 0; i < 8; i++)
+		x->v.regs[i] = (u32)g[reg_order[i]];
+	x->v.flags = (u32)g[G_EFL] & EFLAGS_ARITH;
+}
+
+static struct exec *current_exec(void)
+{
+	u64 sp;
+
+	__asm__("mov %%rsp, %0" : "=r"(sp));
+	return *(struct exec **)(sp & ~(u64)(ALT_STACK_SIZE - 1));
+}
+
+static void count_signal(struct counters *c, int sig)
+{
+	switch (sig) {
+	case SIGSEGV: c->sig_segv++; break;
+	case SIGBUS: c->sig_bus++; break;
+	case SIGFPE: c->sig_fpe++; break;
+	case SIGILL: c->sig_ill++; break;
+	case SIGTRAP: c->sig_trap++; break;
+	case SIGSYS: c->sig_sys++; break;
+	default: c->sig_kick++; break;
+	}
+}
+
+static bool within(u64 rip, const u8 *begin, const u8 *end)
+{
+	return rip >= (u64)begin && rip < (u64)end;
+}
+
+static void account(struct exec *x, u64 *bucket)
+{
+	u64 now = rdtsc();
+
+	*bucket += now - x->t_enter;
+	x->t_enter = now;
+}
+
+static void on_signal(int sig, siginfo_t *si, void *context)
+{
+	struct exec *x = current_exec();
+	struct ucontext_t *uc = context;
+	s64 *g = (s64 *)uc->uc_mcontext.gregs;
+	struct sig_frame f = {
+		.sig = sig, .gregs = g, .rip = (u64)g[G_RIP], .addr = (u64)g[G_CR2],
+		.trapno = (u32)g[G_TRAPNO], .error = (u32)g[G_ERR],
+		.user = (g[G_CSGSFS] & 0xffff) == HOST_CS32,
+	};
+	u64 ret;
+
+	count_signal(x->v.count, sig);
+	if (sig == SIG_KICK) {
+		x->attention = 1;
+		if (si->si_code == SI_TIMER)
+			x->timer_due = 1;
+		x->v.intr_pending = 1;
+	}
+	if (f.user) {
+		if (g[G_EFL] & EFLAGS_AC)
+			__asm__ volatile("push $2; popfq" : : : "cc");
+		x->v.flags = 0;
+		regs_from_frame(x, g);
+		x->v.eip = (u32)f.rip;
+		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
+				((u32)g[G_EFL] & (EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
+		account(x, &x->v.count->ns_user);
+		ret = sig == SIG_KICK ? RET_DISPATCH : direct_signal(x, &f);
+		fpu_from_frame(uc->uc_mcontext.fpregs);
+		exec_leave(x, ret);
+	}
+	if (within(f.rip, x->code_rx, x->code_rx + x->code_size)) {
+		if (sig == SIG_KICK) {
+			/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
+			if (x->v.iff || x->v.platform->stopped(x->v.platform->opaque))
+				exec_hooks.kick(x, &f);
+			return;
+		}
+		account(x, &x->v.count->ns_kernel);
+		regs_from_frame(x, g);
+		ret = exec_hooks.fault(x, &f);
+		account(x, &x->v.count->ns_monitor);
+		if (ret == ~0ull)
+			return;
+		fpu_from_frame(uc->uc_mcontext.fpregs);
+		exec_leave(x, ret);
+	}
+	if (within(f.rip, exec_user_begin, exec_user_end)) {
+		if (sig != SIG_KICK) {
+			log_error("cannot enter user code: signal %d at entry, error %x, eip %08x", sig, f.error, x->v.eip);
+			CHECK(!"fault while entering user code");
+		}
+		/* r15 is the exec; rsp is still the host stack until IRETQ. */
+		g[G_RIP] = (s64)(u64)exec_abort_user;
+		return;
+	}
+	if (within(f.rip, exec_enter_begin, exec_enter_end)) {
+		CHECK(sig == SIG_KICK);
+		g[G_RIP] = (s64)(u64)exec_abort;
+		return;
+	}
+	if (sig != SIG_KICK) {
+		log_error("signal %d in the monitor at %p, address %p, guest eip %08x", sig,
+			  (void *)f.rip, (void *)f.addr, x->v.eip);
+		CHECK(!"fault in Ringer's own code");
+	}
+}
+
+/* The kernel's struct sigaction: libc's has another layout and sets its own restorer. */
+struct kernel_sigaction {
+	void (*handler)(int, siginfo_t *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	u64 mask;
+};
+
+#define SA_RESTORER_ 0x04000000ul
+
+int exec_signals_attach(struct exec *x)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIG_KICK };
+	stack_t ss = { .ss_sp = x->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
+	u64 none = 0;
+	long r;
+
+	*(struct exec **)x->alt_stack = x;
+	r = sys3(SYS_sigaltstack, (long)&ss, 0, 0);
+	if (r < 0)
+		return (int)r;
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
+		struct kernel_sigaction sa = {
+			.handler = on_signal,
+			.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_,
+			.restorer = (void (*)(void))exec_sigreturn,
+		};
+		r = sys6(SYS_rt_sigaction, signals[i], (long)&sa, 0, 8, 0, 0);
+		if (r < 0)
+			return (int)r;
+	}
+	return (int)sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
+}
+
+void exec_fpu_save(struct exec *x)
+{
+	__asm__ volatile("xsave64 (%0)" : : "r"(x->fpu), "a"((u32)x->xfeatures), "d"((u32)(x->xfeatures >> 32)) : "memory");
+}
+
+void exec_fpu_restore(struct exec *x)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(x->fpu), "a"((u32)x->xfeatures), "d"((u32)(x->xfeatures >> 32)) : "memory");
+}
