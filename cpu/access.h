@@ -33,5 +33,7 @@ unsigned mem_peek(struct vcpu *v, lin_t lin, void *buf, unsigned len);
 
 /* The software TLB behind these functions must be dropped (any paging change). */
 void mem_tlb_flush(struct vcpu *v);
+/* One page of it (INVLPG). */
+void mem_tlb_flush_page(struct vcpu *v, lin_t lin);
 
 #endif

@@ -146,6 +146,27 @@ enum seg_class {
 
 struct platform;
 struct shadow;
+struct cpuid_table;
+
+/*
+ * The software TLB behind cpu/access.c: direct-mapped by linear page, RAM pages
+ * only.  `tag` is the linear page with, in its low byte, one bit for each
+ * combination of ACC_WRITE/USER/FETCH that the walk has allowed (bit number =
+ * acc & 7); a write bit also promises that D is set.  An entry of another
+ * generation is empty, so that a flush is one increment.
+ */
+#define SOFT_TLB_ENTRIES 256u
+
+struct soft_tlb_entry {
+	u32 tag;
+	u32 gen;
+	u8 *host;	/* of the page */
+};
+
+struct soft_tlb {
+	u32 gen;
+	struct soft_tlb_entry entry[SOFT_TLB_ENTRIES];
+};
 
 struct vcpu {
 	u32 regs[8];
@@ -176,7 +197,8 @@ struct vcpu {
 	u8 insn_len;			/* of the instruction that a callout executes */
 	struct exception exc;
 	u8 exc_depth;			/* deliveries in progress: 1 = nested fault -> #DF logic */
-	s16 last_vector;		/* vector being delivered, for double-fault classification */
+	bool exc_ext;			/* what is raised now gets the EXT bit in its error code */
+	s16 last_vector;		/* vector being delivered, for double-fault classification; -1: none */
 	bool faulted_page;		/* the last #PF delivered has not returned to user mode yet */
 
 	u32 intr_pending;	/* set by anyone: look at interrupts, kicks and stops before the next block */
@@ -187,7 +209,9 @@ struct vcpu {
 	struct phys_map *phys;
 	struct counters *count;
 	const struct platform *platform;
+	const struct cpuid_table *cpuid;	/* what CPUID says; also bounds CR4 and XCR0 (cpu/cpuid.h) */
 	void *engine;			/* the engine's own per-CPU structure */
+	struct soft_tlb tlb;
 };
 
 static inline u32 vcpu_eflags(const struct vcpu *v)
@@ -214,8 +238,13 @@ void vcpu_update_mode(struct vcpu *v);
 bool exc_raise(struct vcpu *v, unsigned vector);
 bool exc_raise_error(struct vcpu *v, unsigned vector, u32 error);
 bool exc_raise_pf(struct vcpu *v, u32 error, u32 cr2);
+bool exc_raise_db(struct vcpu *v, u32 dr6);	/* dr6: the bits to set on delivery */
 
-/* Power-on / INIT state (SDM vol. 3 table 9-1). */
+/*
+ * Power-on / INIT state (SDM vol. 3 table 9-1).  Keeps what connects the CPU to
+ * its machine (index, phys, count, platform, cpuid, engine) and `limited`; the
+ * MTRRs get the values that firmware would leave.  Does not call the platform.
+ */
 void vcpu_reset(struct vcpu *v);
 
 /*

@@ -9,6 +9,12 @@
 #include "base/types.h"
 #include "mmu/phys.h"
 
+/*
+ * MAXPHYADDR of the guest: what CPUID 0x80000008 says and what entries are
+ * checked against.  36 is what every PAE system was written for.
+ */
+#define GUEST_PHYS_BITS 36
+
 struct walk_ctx {
 	const struct phys_map *phys;
 	bool paging, pae, pse, wp, nxe, pge;
