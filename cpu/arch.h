@@ -15,6 +15,14 @@
 #include "cpu/access.h"
 #include "cpu/vcpu.h"
 
+/* System descriptor types (attr & SEG_TYPE with SEG_S clear); the 32-bit ones are the 16-bit ones + 8. */
+enum system_type {
+	SYS_TSS16 = 1, SYS_LDT = 2, SYS_BUSY = 2 /* or'ed to a TSS type */, SYS_CALL16 = 4, SYS_TASK = 5,
+	SYS_INT16 = 6, SYS_TRAP16 = 7, SYS_TSS32 = 9, SYS_CALL32 = 12, SYS_INT32 = 14, SYS_TRAP32 = 15,
+};
+
+static inline unsigned seg_dpl(const struct segment *s) { return (s->attr & SEG_DPL) >> SEG_DPL_SHIFT; }
+
 /* ---- segment.c: segment registers and descriptors (SDM vol. 3 ch. 3, 5) ---- */
 
 /* Load ES, SS, DS, FS or GS as MOV/POP/LDS would (protected, real or VM86 rules).  Does not touch eip. */
@@ -25,6 +33,11 @@ void seg_load_real(struct vcpu *v, enum seg s, u16 sel);
 MUST_USE bool desc_fetch(struct vcpu *v, u16 sel, u32 desc[2], unsigned vector);
 /* The hidden part that the descriptor stands for. */
 void desc_to_segment(u16 sel, const u32 desc[2], struct segment *out);
+/* Where the descriptor of `sel` is; sel has been through desc_fetch. */
+lin_t desc_address(const struct vcpu *v, u16 sel);
+/* Set A in the descriptor in memory, and in s, unless set already. */
+MUST_USE bool seg_mark_accessed(struct vcpu *v, u16 sel, const u32 desc[2], struct segment *s);
+void seg_set_null(struct segment *s, u16 sel);
 MUST_USE bool seg_lldt(struct vcpu *v, u16 sel);
 MUST_USE bool seg_ltr(struct vcpu *v, u16 sel);
 /* LAR, LSL, VERR, VERW: no exceptions but #PF; result through *ok (ZF) and *value. */
@@ -90,6 +103,14 @@ MUST_USE bool xcr_write(struct vcpu *v, u32 index, u64 value);
 void cpuid_execute(struct vcpu *v);
 MUST_USE bool msr_read(struct vcpu *v, u32 msr, u64 *value);
 MUST_USE bool msr_write(struct vcpu *v, u32 msr, u64 value);
+/* CR3 and what hangs on it, without MOV's privilege check (task switches). */
+MUST_USE bool cr3_load(struct vcpu *v, u32 value);
+#define DR6_FIXED 0xffff0ff0u	/* bits that read as one */
+#define DR7_FIXED 0x00000400u
+#define DR6_BD BIT(13)		/* debug register access while GD */
+#define DR6_BS BIT(14)		/* single step */
+#define DR6_BT BIT(15)		/* task switch */
+#define DR7_GD BIT(13)
 /* Bring v->walk in step with CR0/CR3/CR4/EFER. */
 void vcpu_update_paging(struct vcpu *v);
 
