@@ -1,0 +1,52 @@
+/*
+ * What CPUID says to the guest: a table made once from the host's CPUID, plus
+ * the few values that change while the guest runs (OSXSAVE, APIC id, XSAVE area size),
+ * which cpuid_execute computes.
+ *
+ * Guest user code executes CPUID natively and sees the host's; so whatever user
+ * code can use without the kernel's help must be the same in both.
+ */
+#ifndef CPU_CPUID_H
+#define CPU_CPUID_H
+
+#include "base/types.h"
+
+struct cpuid_leaf {
+	u32 leaf, sub;
+	u32 eax, ebx, ecx, edx;
+};
+
+#define CPUID_LEAVES_MAX 64
+#define XSAVE_COMPONENTS 8	/* x87, SSE, AVX, (MPX x 2), AVX-512 x 3 */
+
+struct cpuid_table {
+	unsigned count;
+	u32 max_basic, max_ext;
+	bool amd;
+	u64 xcr0;		/* XCR0 bits the guest may set; 0: no XSAVE */
+	u32 cr4;		/* CR4 bits the guest may set */
+	u32 xsave_end[XSAVE_COMPONENTS];	/* where the component ends in the standard format */
+	struct cpuid_leaf leaf[CPUID_LEAVES_MAX];
+};
+
+/* Where the table comes from; a function, so that tests can pretend to be another host. */
+struct cpuid_host {
+	void (*query)(u32 leaf, u32 sub, struct cpuid_leaf *out);
+	u64 xcr0;		/* 0 when the host has no XSAVE */
+	u64 tsc_hz;
+	u32 lapic_hz;
+	unsigned cpus;		/* the guest's */
+};
+
+/* ---- cpuid.c ---- */
+void cpuid_init(struct cpuid_table *t, const struct cpuid_host *host);
+/* The row of (leaf, sub); sub is ignored for leaves without subleaves.  NULL: all zero. */
+const struct cpuid_leaf *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 sub);
+/* Bytes of an XSAVE area in the standard format that holds these components. */
+u32 cpuid_xsave_size(const struct cpuid_table *t, u64 xcr0);
+
+/* ---- host.c (monitor only) ---- */
+/* This host's CPUID and XCR0; tsc_hz, lapic_hz and cpus are the caller's to fill in. */
+void cpuid_host_probe(struct cpuid_host *host);
+
+#endif
