@@ -29,6 +29,7 @@ struct serial_config {
 };
 
 #define SERIAL_MAX 4
+#define BLOCK_INSNS_MAX 64
 
 struct config {
 	const char *kernel, *initrd, *append;
@@ -44,13 +45,14 @@ struct config {
 	bool stats;			/* print the report at exit */
 	const char *stats_file;		/* JSON */
 	bool profile;
+	bool verbose;			/* say which engine runs and why */
 
 	/* Translator knobs; every one is also a test configuration. */
 	u64 cache_size;			/* code cache bytes, default 32 MiB */
-	unsigned block_insns;		/* most instructions in a block; 1 = one-instruction blocks */
+	unsigned block_insns;		/* most instructions in a block, 1..BLOCK_INSNS_MAX; 1 = one-instruction blocks */
 	bool no_chain;			/* --no-chain: every exit goes to the dispatcher */
 	bool no_user_patching;		/* --no-user-patching: system calls through SIGSYS */
-	u32 bisect_lo, bisect_hi;	/* --bisect LO-HI: blocks at guest EIP in this range get one-instruction form */
+	u32 bisect_lo, bisect_hi;	/* --bisect LO-HI: blocks at guest EIP in this range get one-instruction form: LO <= EIP < HI; both 0: none */
 	u64 max_maps;			/* --max-maps: shadow mapping budget, 0 = from vm.max_map_count */
 };
 
