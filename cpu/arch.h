@@ -8,6 +8,10 @@
  * instruction), or false with the exception in v->exc and no state changed.
  * Whatever changes CS, SS, DS, ES, FS, GS, CPL, CR0 or VM/IOPL ends with
  * vcpu_update_mode().
+ *
+ * Who moves eip: xfer_*, deliver_* and task_switch, which set it to where execution
+ * goes on.  The functions of segment.c and control.c leave it alone (they are the
+ * inner part of MOV, POP, LDS, CPUID...); their caller adds insn_len.
  */
 #ifndef CPU_ARCH_H
 #define CPU_ARCH_H
@@ -65,7 +69,10 @@ enum event_kind { EVENT_HARDWARE, EVENT_EXCEPTION, EVENT_SOFT /* INT n, INT3, IN
 void deliver_hardware(struct vcpu *v, u8 vector);
 /* Deliver the exception in v->exc. */
 void deliver_exception(struct vcpu *v);
-/* INT n / INT3 / INTO executed at v->eip: DPL and VM86-IOPL checks; false with v->exc set when refused. */
+/*
+ * INT n / INT3 / INTO executed at v->eip: DPL and VM86-IOPL checks; false with v->exc set when refused.
+ * Pushes v->eip + v->insn_len.  A one-byte instruction (INT3, INTO) is not IOPL-sensitive in VM86.
+ */
 MUST_USE bool deliver_soft(struct vcpu *v, u8 vector);
 
 /* ---- transfer.c: far transfers and returns (SDM vol. 2, vol. 3 ch. 5) ---- */
@@ -83,14 +90,19 @@ MUST_USE bool xfer_pushf(struct vcpu *v, unsigned opsize);
 /* ---- task.c: hardware task switch (SDM vol. 3 ch. 7) ---- */
 
 enum task_cause { TASK_JMP, TASK_CALL, TASK_IRET, TASK_GATE };
-/* `error` is pushed on the new stack when has_error (task gates for exceptions). */
+/*
+ * `error` is pushed on the new stack when has_error (task gates for exceptions).
+ * The outgoing task's EIP is v->eip + v->insn_len, but for TASK_GATE v->eip as it stands.
+ * False before the switch: nothing changed.  False after it (a segment of the new
+ * task is bad, or its T bit is set): v->exc is to be delivered in the new task.
+ */
 MUST_USE bool task_switch(struct vcpu *v, u16 tss_sel, enum task_cause cause, bool has_error, u32 error);
-/* ESP and SS of the ring's stack from the current TSS. */
+/* ESP and SS of the ring's stack from the current TSS; #TS when they are beyond its limit. */
 MUST_USE bool task_stack(struct vcpu *v, unsigned ring, u16 *ss, u32 *esp);
 /* I/O permission: raises #GP(0) when CPL > IOPL (or VM86) and the bitmap says no. */
 MUST_USE bool task_io_allowed(struct vcpu *v, u16 port, unsigned size);
 
-/* ---- control.c: CR, DR, XCR, CPUID, MSR ---- */
+/* ---- control.c, cpuid.c, msr.c: CR, DR, XCR, CPUID, MSR ---- */
 
 MUST_USE bool cr_write(struct vcpu *v, unsigned cr, u32 value);	/* 0, 2, 3, 4, 8 (#UD) */
 MUST_USE bool cr_read(struct vcpu *v, unsigned cr, u32 *value);
@@ -113,5 +125,11 @@ MUST_USE bool cr3_load(struct vcpu *v, u32 value);
 #define DR7_GD BIT(13)
 /* Bring v->walk in step with CR0/CR3/CR4/EFER. */
 void vcpu_update_paging(struct vcpu *v);
+
+/* ---- backdoor.c: the hypervisor port ---- */
+
+#define BACKDOOR_PORT 0x5658
+/* IN EAX, DX of that port: true if EAX held the magic number and the command was executed. */
+bool backdoor_in(struct vcpu *v);
 
 #endif
