@@ -1,0 +1,165 @@
+/*
+ * ringer: the commands.
+ *
+ * Order of `run`: the command line, the host, the files and the machine, the
+ * boot image in memory, and only then what others can see — sockets, files, the
+ * terminal.  So a refusal leaves nothing half-created.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "vmm/doctor.h"
+#include "vmm/monitor.h"
+#include "vmm/options.h"
+
+#ifndef RINGER_VERSION
+#define RINGER_VERSION "0.1.0"
+#endif
+
+static int run_command(int argc, char **argv);
+static int doctor_command(int argc, char **argv);
+static int help_command(int argc, char **argv);
+static int version_command(int argc, char **argv);
+
+static const struct command {
+	const char *name, *help;
+	int (*run)(int argc, char **argv);	/* the words after the command */
+} commands[] = {
+	{ "run", "run a machine (ringer run --help)", run_command },
+	{ "doctor", "say what this host offers and lacks, and what follows", doctor_command },
+	{ "help", "this text", help_command },
+	{ "version", "print the version", version_command },
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out, "Usage: ringer COMMAND [OPTION]...\n"
+		"A 32-bit PC in a process: guest kernels binary-translated, guest programs on the CPU.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+}
+
+static int refuse_arguments(const char *command, char **argv)
+{
+	log_error("%s: unexpected argument '%s'", command, argv[0]);
+	return EXIT_USAGE;
+}
+
+static int help_command(int argc, char **argv)
+{
+	if (argc && strcmp(argv[0], "run"))
+		return refuse_arguments("help", argv);
+	if (argc)
+		options_help(stdout);
+	else
+		usage(stdout);
+	return 0;
+}
+
+static int version_command(int argc, char **argv)
+{
+	if (argc)
+		return refuse_arguments("version", argv);
+	printf("ringer %s\n", RINGER_VERSION);
+	return 0;
+}
+
+static int doctor_command(int argc, char **argv)
+{
+	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
+		printf("Usage: ringer doctor\nStatus 0 if this host can run machines under binary translation, else 1.\n");
+		return 0;
+	}
+	return argc ? refuse_arguments("doctor", argv) : doctor(stdout);
+}
+
+/* Which engine, and may it run here?  Never falls back without a word. */
+static int choose_engine(struct config *cfg)
+{
+	char err[256];
+
+	if (cfg->mode == MODE_HW) {
+		log_error("--mode=hw: hardware mode is not built yet; use --mode=bt");
+		return EXIT_HOST;
+	}
+	if (doctor_require_bt(err, sizeof err)) {
+		log_error("%s (ringer doctor says more)", err);
+		return EXIT_HOST;
+	}
+	if (cfg->mode == MODE_AUTO) {
+		cfg->mode = MODE_BT;
+		if (cfg->stats || cfg->verbose)
+			log_info("engine bt (binary translation): --mode=auto takes it because hw is not built yet");
+	} else if (cfg->stats || cfg->verbose) {
+		log_info("engine bt (binary translation): as --mode=bt asks");
+	}
+	return 0;
+}
+
+static int run_machine(const struct config *cfg)
+{
+	char err[512] = "";
+	struct monitor *m;
+	struct vm *vm;
+	int status = EXIT_HOST;
+
+	vm = vm_create(cfg, err, sizeof err);
+	if (!vm) {
+		log_error("%s", err);
+		return EXIT_HOST;
+	}
+	if (vm_boot(vm, err, sizeof err) || !(m = monitor_create(vm, err, sizeof err))) {
+		log_error("%s", err);
+	} else {
+		status = monitor_run(m);
+		monitor_destroy(m);
+	}
+	vm_destroy(vm);
+	return status;
+}
+
+static int run_command(int argc, char **argv)
+{
+	struct config cfg;
+	char err[512] = "";
+	int status;
+
+	switch (options_parse(&cfg, argc, argv, stdout, err, sizeof err)) {
+	case OPTIONS_OK:
+		break;
+	case OPTIONS_LISTED:
+		return 0;
+	case OPTIONS_USAGE:
+		log_error("%s", err);
+		return EXIT_USAGE;
+	case OPTIONS_IMPOSSIBLE:
+		log_error("%s", err);
+		return EXIT_HOST;
+	}
+	status = choose_engine(&cfg);
+	return status ? status : run_machine(&cfg);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		log_error("no command (ringer help lists them)");
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return help_command(0, NULL);
+	if (!strcmp(argv[1], "--version"))
+		return version_command(0, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name)) {
+			int status = commands[i].run(argc - 2, argv + 2);
+
+			/* Output that could not be written (a full disk) is a failure. */
+			if (fflush(stdout) && !status)
+				status = EXIT_HOST;
+			return status;
+		}
+	log_error("unknown command '%s' (ringer help lists them)", argv[1]);
+	return EXIT_USAGE;
+}

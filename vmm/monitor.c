@@ -1,0 +1,417 @@
+/*
+ * The monitor (see vmm/monitor.h): one loop over back ends, doorbells, signals
+ * and the machine's events, from power-on to the end.
+ *
+ * A power cycle is vm_start, the loop until vm->stop_reason is set (by the
+ * executor, or here: a signal, the time limit, the user), then vm_join.  A
+ * guest reset starts the next cycle with a fresh executor on the same host
+ * resources.
+ *
+ * Invariants: signals are taken by signalfd, so nothing here races with a
+ * handler; the configuration is our own copy, because struct vm is writable by
+ * executors; the terminal is raw only inside monitor_run.
+ */
+#define _GNU_SOURCE
+#include "vmm/monitor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmm/backend.h"
+#include "vmm/loop.h"
+#include "vmm/stats.h"
+#include "vmm/terminal.h"
+
+#define FLUSH_PATIENCE_NS      2000000000ull
+#define FLUSH_PATIENCE_QUIT_NS  200000000ull
+#define STATS_WAIT_NS           200000000ull
+#define BACKENDS (SERIAL_MAX + 1)
+
+struct monitor {
+	struct vm *vm;
+	struct config cfg;
+	struct loop loop;
+	struct backend *backend[BACKENDS];	/* serial ports, then the debug console */
+	struct source events, signals;
+	int signal_fd;
+	struct escape escape;
+	bool uses_terminal;
+	int quit_signal;	/* ended by this signal; 0: not */
+	u64 time_limit;		/* monotonic ns */
+	u64 stats_deadline;	/* a requested report is printed then at the latest */
+};
+
+static const int handled_signals[] = {
+	SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGCHLD, SIGTSTP, SIGCONT,
+};
+
+/* Of these, what a terminal sends to its whole foreground group. */
+static const int left_to_monitor[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP };
+
+static enum stop_reason stop_reason(const struct monitor *m)
+{
+	return (enum stop_reason)__atomic_load_n(&m->vm->stop_reason, __ATOMIC_ACQUIRE);
+}
+
+/* ---- Statistics on demand ---- */
+
+/* Ask the executor to bring its counters up to date; the loop prints when it has, or soon. */
+static void request_stats(struct monitor *m)
+{
+	if (m->stats_deadline != LOOP_FOREVER)
+		return;
+	if (m->vm->executor_pid <= 0) {
+		stats_print(m->vm, log_raw);
+		return;
+	}
+	__atomic_fetch_add(&m->vm->stats_request, 1, __ATOMIC_SEQ_CST);
+	m->stats_deadline = monotonic_ns() + STATS_WAIT_NS;
+	vm_kick(m->vm, 0);
+}
+
+static void check_stats(struct monitor *m)
+{
+	u32 wanted = __atomic_load_n(&m->vm->stats_request, __ATOMIC_ACQUIRE);
+
+	if (m->stats_deadline == LOOP_FOREVER)
+		return;
+	if (__atomic_load_n(&m->vm->stats_done, __ATOMIC_ACQUIRE) != wanted &&
+	    monotonic_ns() < m->stats_deadline)
+		return;
+	m->stats_deadline = LOOP_FOREVER;
+	stats_print(m->vm, log_raw);
+}
+
+/* ---- The console's keys ---- */
+
+static bool console_filter(void *opaque, u8 byte)
+{
+	struct monitor *m = opaque;
+
+	switch (escape_feed(&m->escape, byte)) {
+	case ESCAPE_SEND:
+		return true;
+	case ESCAPE_SWALLOW:
+		break;
+	case ESCAPE_HELP:
+		log_raw("\n");
+		escape_help(log_raw);
+		break;
+	case ESCAPE_QUIT:
+		vm_stop(m->vm, STOP_QUIT, 0);
+		break;
+	case ESCAPE_STATS:
+		request_stats(m);
+		break;
+	case ESCAPE_CONSOLE:
+		log_info("the control console is not there yet");
+		break;
+	case ESCAPE_BREAK:
+		log_info("break ignored");
+		break;
+	}
+	return false;
+}
+
+/* ---- Signals ---- */
+
+/*
+ * Stop as the shell's job control asks, with the terminal as it was, and come
+ * back.  Guest time goes on meanwhile, as on a machine whose lid is closed.
+ */
+static void suspend(struct monitor *m)
+{
+	int executor = m->vm->executor_pid;
+
+	terminal_restore();
+	if (executor > 0)
+		kill(executor, SIGSTOP);
+	raise(SIGSTOP);
+	if (executor > 0)
+		kill(executor, SIGCONT);
+}
+
+static void resume(struct monitor *m)
+{
+	if (m->uses_terminal)
+		terminal_raw(STDIN_FILENO);
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (m->backend[i])
+			backend_resume(m->backend[i]);
+}
+
+/* Look without reaping: that is vm_join's. */
+static void check_executor(struct monitor *m)
+{
+	siginfo_t si = { 0 };
+
+	if (m->vm->executor_pid <= 0 || stop_reason(m) != STOP_NONE)
+		return;
+	if (waitid(P_PID, (id_t)m->vm->executor_pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+		return;
+	/* It may have stopped the machine and ended between our two looks. */
+	if (stop_reason(m) != STOP_NONE)
+		return;
+	if (si.si_code == CLD_EXITED)
+		log_error("the executor ended with status %d", si.si_status);
+	else
+		log_error("the executor was killed by signal %d (%s)", si.si_status, strsignal(si.si_status));
+	vm_stop(m->vm, STOP_EXECUTOR_DIED, 0);
+}
+
+static void on_signal(void *opaque, u32 events)
+{
+	struct monitor *m = opaque;
+	struct signalfd_siginfo si;
+
+	if (read(m->signal_fd, &si, sizeof si) != sizeof si)
+		return;
+	switch (si.ssi_signo) {
+	case SIGUSR1:
+		request_stats(m);
+		break;
+	case SIGCHLD:
+		check_executor(m);
+		break;
+	case SIGTSTP:
+		suspend(m);
+		break;
+	case SIGCONT:
+		resume(m);
+		break;
+	default:
+		m->quit_signal = (int)si.ssi_signo;
+		vm_stop(m->vm, STOP_QUIT, 0);
+		break;
+	}
+}
+
+static int take_signals(struct monitor *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(handled_signals); i++)
+		sigaddset(&set, handled_signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/*
+	 * Blocked signals reach the signalfd even when ignored; executors, which
+	 * inherit this, then leave the terminal's signals to us.
+	 */
+	for (size_t i = 0; i < ARRAY_SIZE(left_to_monitor); i++)
+		signal(left_to_monitor[i], SIG_IGN);
+	/* A vanished reader is an error of its write; a background read of the terminal, of its read. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	m->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return m->signal_fd < 0 ? -errno : loop_add(&m->loop, &m->signals, m->signal_fd, EPOLLIN, on_signal, m);
+}
+
+/* ---- Construction ---- */
+
+static void on_event(void *opaque, u32 events)
+{
+	struct monitor *m = opaque;
+	u64 n;
+
+	/* What it means is in struct vm; the loop looks there after every wait. */
+	if (read(m->vm->event_fd, &n, sizeof n) < 0)
+		return;
+}
+
+static int open_backend(struct monitor *m, unsigned slot, const struct serial_config *sc, struct chardev *c,
+			const char *name, char *err, size_t errlen)
+{
+	struct backend *b;
+
+	if (sc->kind == SERIAL_NONE)
+		return 0;
+	b = backend_open(&m->loop, sc, name, c, pc_bus(m->vm->pc), err, errlen);
+	if (!b)
+		return -EIO;
+	m->backend[slot] = b;
+	if (sc->kind == SERIAL_STDIO) {
+		backend_set_filter(b, console_filter, m);
+		m->uses_terminal = true;
+	}
+	if (sc->kind == SERIAL_PTY)
+		backend_describe(b, log_info);
+	return 0;
+}
+
+struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
+{
+	struct monitor *m = calloc(1, sizeof *m);
+	int r;
+
+	if (!m) {
+		snprintf(err, errlen, "out of memory");
+		return NULL;
+	}
+	m->vm = vm;
+	m->cfg = vm->cfg;
+	m->signal_fd = -1;
+	m->events = m->signals = (struct source)SOURCE_INIT;
+	m->stats_deadline = m->time_limit = LOOP_FOREVER;
+	r = loop_open(&m->loop);
+	if (!r)
+		r = take_signals(m);
+	if (!r)
+		r = loop_add(&m->loop, &m->events, vm->event_fd, EPOLLIN, on_event, m);
+	if (r) {
+		snprintf(err, errlen, "cannot make the event loop: %s", strerror(-r));
+		goto fail;
+	}
+	for (unsigned i = 0; i < SERIAL_MAX; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "serial%u", i);
+		if (open_backend(m, i, &m->cfg.serial[i], &vm->serial[i], name, err, errlen))
+			goto fail;
+	}
+	if (open_backend(m, SERIAL_MAX, &m->cfg.debugcon, &vm->debugcon, "debugcon", err, errlen))
+		goto fail;
+	return m;
+fail:
+	monitor_destroy(m);
+	return NULL;
+}
+
+void monitor_destroy(struct monitor *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < BACKENDS; i++)
+		backend_close(m->backend[i]);
+	if (m->signal_fd >= 0)
+		close(m->signal_fd);
+	loop_close(&m->loop);
+	free(m);
+}
+
+/* ---- Running ---- */
+
+static u64 next_deadline(const struct monitor *m)
+{
+	u64 at = min_u64(m->time_limit, m->stats_deadline);
+
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (m->backend[i])
+			at = min_u64(at, backend_deadline(m->backend[i]));
+	return at;
+}
+
+static void turn(struct monitor *m)
+{
+	u64 now;
+
+	loop_wait(&m->loop, next_deadline(m));
+	now = monotonic_ns();
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (m->backend[i])
+			backend_tick(m->backend[i], now);
+	check_stats(m);
+	if (now >= m->time_limit)
+		vm_stop(m->vm, STOP_TIMEOUT, 0);
+}
+
+static bool clients_missing(const struct monitor *m)
+{
+	for (size_t i = 0; i < BACKENDS; i++) {
+		const struct serial_config *sc = i < SERIAL_MAX ? &m->cfg.serial[i] : &m->cfg.debugcon;
+
+		if (m->backend[i] && sc->wait && !backend_connected(m->backend[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Everything that the guest has said must come out before the terminal is given back. */
+static void flush(struct monitor *m)
+{
+	u64 patience = stop_reason(m) == STOP_QUIT ? FLUSH_PATIENCE_QUIT_NS : FLUSH_PATIENCE_NS;
+
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (m->backend[i])
+			backend_flush(m->backend[i], patience);
+}
+
+static void power_cycle(struct monitor *m)
+{
+	int r = vm_start(m->vm);
+
+	if (r) {
+		log_error("cannot start an executor: %s", strerror(-r));
+		vm_stop(m->vm, STOP_HOST_ERROR, 0);
+		return;
+	}
+	while (stop_reason(m) == STOP_NONE)
+		turn(m);
+	vm_join(m->vm);
+	flush(m);
+}
+
+/* Make the machine as at power-on, on the same back ends. */
+static bool reset(struct monitor *m)
+{
+	char err[256] = "";
+
+	__atomic_store_n(&m->vm->stop_reason, STOP_NONE, __ATOMIC_SEQ_CST);
+	if (vm_boot(m->vm, err, sizeof err)) {
+		log_error("%s", err);
+		vm_stop(m->vm, STOP_HOST_ERROR, 0);
+		return false;
+	}
+	for (size_t i = 0; i < BACKENDS; i++)
+		if (m->backend[i])
+			backend_resync(m->backend[i]);
+	return true;
+}
+
+static int report(struct monitor *m)
+{
+	enum stop_reason why = stop_reason(m);
+	int status = stop_status(m->vm);
+
+	if (m->cfg.stats || m->cfg.profile)
+		stats_print(m->vm, log_raw);
+	if (m->cfg.stats_file) {
+		int r = stats_write_json(m->vm, m->cfg.stats_file);
+
+		if (r) {
+			log_error("%s: %s", m->cfg.stats_file, strerror(-r));
+			status = status ? status : EXIT_HOST;
+		}
+	}
+	if (why == STOP_QUIT && m->quit_signal) {
+		log_error("ended by signal %d (%s)", m->quit_signal, strsignal(m->quit_signal));
+		return 128 + m->quit_signal;
+	}
+	if (why != STOP_POWEROFF && why != STOP_QUIT && why != STOP_DEBUG_EXIT)
+		log_error("%s", stop_text(why));
+	return status;
+}
+
+int monitor_run(struct monitor *m)
+{
+	if (m->cfg.timeout_ns)
+		m->time_limit = monotonic_ns() + m->cfg.timeout_ns;
+	while (clients_missing(m) && stop_reason(m) == STOP_NONE)
+		turn(m);
+	if (m->uses_terminal)
+		terminal_raw(STDIN_FILENO);
+	if (stop_reason(m) == STOP_NONE)
+		do
+			power_cycle(m);
+		while (stop_reason(m) == STOP_RESET && !m->cfg.no_reboot && reset(m));
+	terminal_restore();
+	return report(m);
+}

@@ -1,0 +1,24 @@
+/*
+ * The statistics report: what base/counters.def counts, with ratios, for people
+ * (stderr) and for programs (JSON).
+ */
+#ifndef VMM_STATS_H
+#define VMM_STATS_H
+
+#include "vmm/vm.h"
+
+/* The hottest blocks, most expensive first; `symbol` may be NULL.  The rows are copied. */
+struct profile_row {
+	u32 guest_eip;
+	u64 count;		/* executions */
+	u64 ns;			/* 0: not measured */
+	const char *symbol;
+};
+void stats_set_profile(const struct profile_row *rows, size_t n);
+
+/* The report as text, through print (log_raw in the monitor). */
+void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...));
+/* The report as JSON.  0, or negative errno. */
+int stats_write_json(const struct vm *vm, const char *path);
+
+#endif
