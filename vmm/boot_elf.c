@@ -12,7 +12,7 @@
 
 #include <asm/bootparam.h>
 #include <errno.h>
-#include <libelf.h>
+#include <gelf.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -55,19 +55,24 @@ int elf_check(const struct blob *k, const char *name, char *err, size_t errlen)
 	return 0;
 }
 
+/*
+ * Headers are taken by the gelf calls, which copy: in the file they may lie at
+ * any alignment.  All fields of a 32-bit file fit 32 bits.
+ */
+
 /* Where the guest finds virtual address `va` of this segment, if it lies in it. */
-static bool translate(const Elf32_Phdr *p, u32 va, u32 *pa)
+static bool translate(const GElf_Phdr *p, u32 va, u32 *pa)
 {
 	if (va < p->p_vaddr || va - p->p_vaddr >= p->p_memsz)
 		return false;
-	*pa = to_physical(p->p_paddr) + (va - p->p_vaddr);
+	*pa = to_physical((u32)p->p_paddr) + (va - (u32)p->p_vaddr);
 	return true;
 }
 
-static int load_segment(struct boot_ctx *c, const Elf32_Phdr *p, struct elf_image *im)
+static int load_segment(struct boot_ctx *c, const GElf_Phdr *p, struct elf_image *im)
 {
 	const struct blob *k = &c->f->kernel;
-	u32 pa = to_physical(p->p_paddr);
+	u32 pa = to_physical((u32)p->p_paddr);
 	int r;
 
 	if (p->p_offset > k->len || p->p_filesz > k->len - p->p_offset)
@@ -82,34 +87,34 @@ static int load_segment(struct boot_ctx *c, const Elf32_Phdr *p, struct elf_imag
 	if (pa < im->lo)
 		im->lo = pa;
 	if (pa + p->p_memsz > im->hi)
-		im->hi = pa + p->p_memsz;	/* inside RAM: no wrap */
+		im->hi = (u32)(pa + p->p_memsz);	/* inside RAM: no wrap */
 	return 0;
 }
 
 static int load_all(struct boot_ctx *c, Elf *elf, struct elf_image *im)
 {
-	const Elf32_Ehdr *eh = elf32_getehdr(elf);
-	const Elf32_Phdr *ph = eh ? elf32_getphdr(elf) : NULL;
-	u32 entry;
+	GElf_Ehdr eh;
+	GElf_Phdr ph;
 	size_t n;
 
-	if (!ph || elf_getphdrnum(elf, &n) < 0)
+	if (!gelf_getehdr(elf, &eh) || elf_getphdrnum(elf, &n) < 0 || !n)
 		return boot_ctx_fail(c, ENOEXEC, "%s: no readable ELF program headers", c->f->kernel_name);
 	if (n > SEGMENTS_MAX)
 		return boot_ctx_fail(c, ENOEXEC, "%s: %zu ELF segments are too many", c->f->kernel_name, n);
-	*im = (struct elf_image){ .lo = UINT32_MAX };
-	entry = eh->e_entry;
-	im->entry = entry;
+	*im = (struct elf_image){ .lo = UINT32_MAX, .entry = (u32)eh.e_entry };
 	for (size_t i = 0; i < n; i++) {
 		int r;
 
-		if (ph[i].p_type != PT_LOAD || !ph[i].p_memsz)
+		if (!gelf_getphdr(elf, (int)i, &ph))
+			return boot_ctx_fail(c, ENOEXEC, "%s: no readable ELF program headers",
+					     c->f->kernel_name);
+		if (ph.p_type != PT_LOAD || !ph.p_memsz)
 			continue;
-		r = load_segment(c, &ph[i], im);
+		r = load_segment(c, &ph, im);
 		if (r < 0)
 			return r;
 		/* The entry is virtual in old kernels, and where it is physical this finds nothing. */
-		translate(&ph[i], entry, &im->entry);
+		translate(&ph, (u32)eh.e_entry, &im->entry);
 	}
 	if (!im->hi)
 		return boot_ctx_fail(c, ENOEXEC, "%s: an ELF file with nothing to load", c->f->kernel_name);

@@ -5,7 +5,7 @@
  * embedded by vmm/acpi.c.
  *
  * It must agree with io/pc.h (ports) and with pci_slot_gsi in
- * vmm/firmware.h (routing); tests/unit/test_boot_acpi.c compares them.
+ * vmm/firmware.h (routing); tests/unit/test_boot_firmware.c compares them.
  */
 DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 1)
 {

@@ -19,7 +19,7 @@
 #define PACKED __attribute__((packed))
 
 #define VENDOR  "Ringer"
-#define PRODUCT "Ringer PC"
+#define PRODUCT "PC"
 #define VERSION "0.1"
 #define DATE    "01/01/2026"
 
