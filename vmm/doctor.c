@@ -202,10 +202,13 @@ static int try_compat(void)
 	*p++ = 0xe0;
 	if (mprotect(page, 4096, PROT_READ | PROT_EXEC))
 		return errno;
+	/* Some CPUs clear the upper half of RSP in compatibility mode. */
 	__asm__ volatile("lea 1f(%%rip), %%r8\n\t"
+			 "mov %%rsp, %%r9\n\t"
 			 "mov $42, %%eax\n\t"
 			 "ljmpl *(%1)\n"
-			 "1:"
+			 "1:\n\t"
+			 "mov %%r9, %%rsp"
 			 : "=&a"(result) : "r"(there) : "r8", "r9", "r10", "r11", "memory", "cc");
 	return result == 41 ? 0 : EPROTO;
 }
