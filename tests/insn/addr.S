@@ -8,25 +8,24 @@
 	.set D, scratch + 0x1000	/* the middle of the data */
 	/* M name, instruction with {M} written as the macro argument m: expanded over addressing forms. */
 	.macro FORMS name, pre, post=
-	CASE \name\()_base; \pre (%esi) \post; END
-	CASE \name\()_b8; \pre -5(%edi) \post; END
-	CASE \name\()_b32; \pre 0x1000 - 0x80000000(%esi) \post; END
-	CASE \name\()_b32w, si=W; \pre -0x80000000(%esi) \post; END
-	CASE \name\()_abs; \pre D - 3 \post; END
-	CASE \name\()_absx; \pre D - 1 \post; END
-	CASE \name\()_sib, cx=I; \pre (%esi,%ecx,4) \post; END
-	CASE \name\()_sib8, bp=I; \pre 7(%edi,%ebp,2) \post; END
-	CASE \name\()_sib32, dx=I; \pre D(,%edx,8) \post; END
-	CASE \name\()_sib1, bx=I; \pre D(%ebx) \post; END
-	CASE \name\()_sibn, bx=I; \pre D(,%ebx,1) \post; END
-	CASE \name\()_esp; \pre (%esp) \post; END
-	CASE \name\()_esp8; \pre 9(%esp) \post; END
-	CASE \name\()_espi, cx=I; \pre -2(%esp,%ecx,1) \post; END
-	CASE \name\()_esp32, sp=SP; \pre 0x100(%esp) \post; END
-	CASE \name\()_ebp, bp=P; \pre (%ebp) \post; END
-	CASE \name\()_ebps, bp=P, dx=I; \pre (%ebp,%edx,2) \post; END
-	CASE \name\()_x, si=X; \pre (%esi) \post; END
-	CASE \name\()_wrap2, cx=I, si=W; \pre -0x7ffffffc(%esi,%ecx,1) \post; END
+	CASE \name\()_base, undef=SF+ZF+AF+PF+OF; \pre (%esi) \post; END
+	CASE \name\()_b8, undef=SF+ZF+AF+PF+OF; \pre -5(%edi) \post; END
+	CASE \name\()_b32w, si=W, undef=SF+ZF+AF+PF+OF; \pre -0x80000000(%esi) \post; END
+	CASE \name\()_abs, undef=SF+ZF+AF+PF+OF; \pre D - 3 \post; END
+	CASE \name\()_absx, undef=SF+ZF+AF+PF+OF; \pre D - 1 \post; END
+	CASE \name\()_sib, cx=I, undef=SF+ZF+AF+PF+OF; \pre (%esi,%ecx,4) \post; END
+	CASE \name\()_sib8, bp=I, undef=SF+ZF+AF+PF+OF; \pre 7(%edi,%ebp,2) \post; END
+	CASE \name\()_sib32, dx=I, undef=SF+ZF+AF+PF+OF; \pre D(,%edx,8) \post; END
+	CASE \name\()_sib1, bx=I, undef=SF+ZF+AF+PF+OF; \pre D(%ebx) \post; END
+	CASE \name\()_sibn, bx=I, undef=SF+ZF+AF+PF+OF; \pre D(,%ebx,1) \post; END
+	CASE \name\()_esp, undef=SF+ZF+AF+PF+OF; \pre (%esp) \post; END
+	CASE \name\()_esp8, undef=SF+ZF+AF+PF+OF; \pre 9(%esp) \post; END
+	CASE \name\()_espi, cx=I, undef=SF+ZF+AF+PF+OF; \pre -2(%esp,%ecx,1) \post; END
+	CASE \name\()_esp32, sp=SP, undef=SF+ZF+AF+PF+OF; \pre 0x100(%esp) \post; END
+	CASE \name\()_ebp, bp=P, undef=SF+ZF+AF+PF+OF; \pre (%ebp) \post; END
+	CASE \name\()_ebps, bp=P, dx=I, undef=SF+ZF+AF+PF+OF; \pre (%ebp,%edx,2) \post; END
+	CASE \name\()_x, si=X, undef=SF+ZF+AF+PF+OF; \pre (%esi) \post; END
+	CASE \name\()_wrap2, cx=I, si=W, undef=SF+ZF+AF+PF+OF; \pre -0x7ffffffc(%esi,%ecx,1) \post; END
 	.endm
 	FORMS load32, "mov", ", %eax"
 	FORMS load16, "mov", ", %bx"

@@ -22,8 +22,9 @@
 	CASE andn_sib, cx=I, need=N_BMI1, undef=AF+PF; andn 4(%edi,%ecx,4), %ebp, %esi; END
 	CASE bextr, cx=C, need=N_BMI1, undef=AF+SF+PF; bextr %ecx, %edx, %eax; END
 	CASE bextr2, need=N_BMI1, undef=AF+SF+PF; mov $0x0a05, %ecx; bextr %ecx, (%esi), %ebx; END
-	CASE blsi, need=N_BMI1, undef=AF+PF; blsi %ecx, %eax; END
-	CASE blsi_m, need=N_BMI1, undef=AF+PF; blsi (%esi), %eax; END
+	/* BLSI: TCG 7.2 gets CF wrong */
+	CASE blsi, fl=F_NOQEMU, need=N_BMI1, undef=AF+PF; blsi %ecx, %eax; END
+	CASE blsi_m, fl=F_NOQEMU, need=N_BMI1, undef=AF+PF; blsi (%esi), %eax; END
 	CASE blsmsk, need=N_BMI1, undef=AF+PF; blsmsk %ecx, %eax; END
 	CASE blsr, need=N_BMI1, undef=AF+PF; blsr %ecx, %eax; END
 	CASE blsr_m, need=N_BMI1, undef=AF+PF; blsr 1(%edi), %edx; END

@@ -26,7 +26,7 @@
 	movb $0x41, scratch + 0xffe; movl $0xc3414141, scratch + 0xfff; call scratch + 0xffe
 	END
 	CASE call_stack, n=20
-	pushl $0xc3d0f7c1; pushl $0xc1c1c1c1; movl $0x01c19040, (%esp); movl $0xc3d0f7c8, 4(%esp); call 1f; jmp 2f; 1: lea 4(%esp), %edx; jmp *%edx; 2: add $8, %esp
+	pushl $0x90c34140; mov %esp, %edx; call *%edx; movl $0x90c34840, (%esp); call *%edx; add $4, %esp
 	END
 	CASE rep_movs_code, n=20; mov $1f, %esi; mov $scratch + 0x1010, %edi; mov $2f - 1f, %ecx; rep movsb; call scratch + 0x1010; jmp 2f; 1: lea 3(%eax,%edx,2), %eax; not %eax; ret; 2: END
 	CASE stos_code, n=20; mov $scratch + 0x1010, %edi; mov $0x40404040, %eax; mov $3, %ecx; rep stosl; movb $0xc3, (%edi); xor %eax, %eax; call scratch + 0x1010; movb $0xc3, scratch + 0x1015; call scratch + 0x1010; END

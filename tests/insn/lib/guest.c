@@ -56,6 +56,8 @@ asm(	".text\n"
 	"	mov 16(%esp), %eax\n"
 	"	mov %eax, fault_info + 8\n"
 	"	movl $case_fault, 16(%esp)\n"
+	"	movzwl flat_cs_sel, %eax\n"
+	"	mov %eax, 20(%esp)\n"
 	"	mov %cr2, %eax\n"
 	"	mov %eax, fault_info + 12\n"
 	"	pop %eax\n"
@@ -102,8 +104,8 @@ int main(void)
 	for (u32 v = 0; v < 32; v++)
 		if (v != 2 && v != 8)
 			idt[v] = gate_desc(KCS, (u32)insn_stubs + 16 * v, v == 3 || v == 4 ? 0xee : 0x8e, 0);
-	gdt_set(0x90, seg_desc(0x81234567, 0xfffff, 0xf3, 0xc));
-	gdt_set(0x98, seg_desc(SCRATCH, 0x1fff, 0xf3, 0x4));
+	gdt_set(0x90, seg_desc(0x81234567, 0xfffff, user ? 0xf3 : 0x93, 0xc));
+	gdt_set(0x98, seg_desc(SCRATCH, 0x1fff, user ? 0xf3 : 0x93, 0x4));
 	gdt_set(0xa0, seg_desc(0x1000000, 0xffff, user ? 0xfb : 0x9b, 0x0));
 	seg_sel = user ? 0x93 : 0x90;
 	seg_limit_sel = user ? 0x9b : 0x98;
