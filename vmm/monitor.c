@@ -42,6 +42,7 @@ struct monitor {
 	struct source events, signals;
 	int signal_fd;
 	struct escape escape;
+	FILE *stats_file;	/* opened before the machine runs: a bad path is known then */
 	bool uses_terminal;
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
@@ -279,6 +280,10 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 	}
 	if (open_backend(m, SERIAL_MAX, &m->cfg.debugcon, &vm->debugcon, "debugcon", err, errlen))
 		goto fail;
+	if (m->cfg.stats_file && !(m->stats_file = fopen(m->cfg.stats_file, "we"))) {
+		snprintf(err, errlen, "%s: %s", m->cfg.stats_file, strerror(errno));
+		goto fail;
+	}
 	return m;
 fail:
 	monitor_destroy(m);
@@ -293,6 +298,8 @@ void monitor_destroy(struct monitor *m)
 		backend_close(m->backend[i]);
 	if (m->signal_fd >= 0)
 		close(m->signal_fd);
+	if (m->stats_file)
+		fclose(m->stats_file);
 	loop_close(&m->loop);
 	free(m);
 }
@@ -381,10 +388,10 @@ static int report(struct monitor *m)
 	enum stop_reason why = stop_reason(m);
 	int status = stop_status(m->vm);
 
-	if (m->cfg.stats || m->cfg.profile)
+	if ((m->cfg.stats && !m->cfg.stats_file) || m->cfg.profile)
 		stats_print(m->vm, log_raw);
-	if (m->cfg.stats_file) {
-		int r = stats_write_json(m->vm, m->cfg.stats_file);
+	if (m->stats_file) {
+		int r = stats_write_json(m->vm, m->stats_file);
 
 		if (r) {
 			log_error("%s: %s", m->cfg.stats_file, strerror(-r));

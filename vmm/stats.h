@@ -5,20 +5,21 @@
 #ifndef VMM_STATS_H
 #define VMM_STATS_H
 
+#include <stdio.h>
 #include "vmm/vm.h"
 
-/* The hottest blocks, most expensive first; `symbol` may be NULL.  The rows are copied. */
 struct profile_row {
 	u32 guest_eip;
 	u64 count;		/* executions */
 	u64 ns;			/* 0: not measured */
-	const char *symbol;
+	const char *symbol;	/* NULL: unknown; outlives the reports */
 };
+/* The hottest blocks, for the reports to come.  The rows are copied, the names are not. */
 void stats_set_profile(const struct profile_row *rows, size_t n);
 
 /* The report as text, through print (log_raw in the monitor). */
 void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...));
 /* The report as JSON.  0, or negative errno. */
-int stats_write_json(const struct vm *vm, const char *path);
+int stats_write_json(const struct vm *vm, FILE *out);
 
 #endif
