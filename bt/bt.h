@@ -26,7 +26,7 @@
 #include "cpu/exec.h"
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
-#define BLOCK_INSNS_MAX 48u
+#define BLOCK_INSNS_LIMIT 64u
 #define BLOCKS_MAX      (192u * 1024u)
 #define MAPS_MAX        (2u * 1024u * 1024u)
 #define HASH_SIZE       65536u
@@ -71,7 +71,6 @@ struct block {
 	u32 ind_end;		/* offset past the lookup's final jump */
 	u32 ind_miss;		/* offset of the miss path */
 	u8 ind_rel;		/* the displacement when in service */
-	u8 unlinked;		/* a kick has taken its exits out of service */
 	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
 	struct block_exit exit[2];
 };
@@ -130,6 +129,8 @@ struct bt {
 	u32 *hash;		/* [HASH_SIZE] block + 1 */
 	u32 *page_blocks;	/* [RAM pages] */
 	struct site *sites;	/* [SITES_SIZE] */
+	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
+	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
 	/* Name of a guest address for listings; may be NULL. */
 	const char *(*symbol)(void *opaque, u32 addr, u32 *offset);
@@ -169,9 +170,10 @@ void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
 void cache_empty(struct bt *bt, struct exec *x);
 /* The block whose host code contains this address, or NULL. */
 struct block *cache_find_host(struct bt *bt, const u8 *host);
-/* Take a block's exits out of service until it has been back to the dispatcher, and put them back. */
+/* Take a block's exits out of service; the dispatcher puts all back with cache_restore_exits. */
 void cache_unlink_exits(struct bt *bt, struct block *b);
-void cache_restore_exits(struct bt *bt, struct block *b);
+void cache_restore_exits(struct bt *bt);
+void cache_ibtc_clear(struct exec *x);
 static inline u32 block_id(const struct bt *bt, const struct block *b) { return (u32)(b - bt->blocks); }
 
 /* ---- site.c ---- */

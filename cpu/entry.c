@@ -63,7 +63,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"exec_abort:\n"
 	"mov %c[host_rsp](%%r15), %%rsp\n"
 	"cld\n"
-	"mov %[dispatch], %%eax\n"
+	"mov %[aborted], %%eax\n"
 	"exec_return:\n"
 	POP_CALLEE_SAVED
 	"ret\n"
@@ -142,7 +142,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 
 	".globl exec_abort_user\n"
 	"exec_abort_user:\n"
-	"mov %[dispatch], %%r8d\n"
+	"mov %[aborted], %%r8d\n"
 	"jmp exec_from_user\n"
 
 	/*
@@ -183,7 +183,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [flags] "i"(offsetof(struct exec, v.flags)), [eip] "i"(offsetof(struct exec, v.eip)),
 	    [user_fsbase] O(user_fsbase), [user_gsbase] O(user_gsbase), [user_flags] O(user_flags),
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
-	    [dispatch] "i"(RET_DISPATCH), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
+	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [sysenter] "i"(RET_SYSENTER), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

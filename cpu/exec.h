@@ -31,6 +31,7 @@ enum exec_return {
 	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
 	RET_SYSENTER,	/* SYSENTER in user code */
 	RET_EMULATE,	/* execute the one instruction at v.eip by hand */
+	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
 /* An entry of the inline indirect-branch table: tag = -(eip + mode) mod 2^32. */
@@ -59,7 +60,7 @@ struct exec {
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
 	u32 xmask_lo, xmask_hi;
-	u32 callout_flags;
+	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
 
 	/* The checked form: which window each 64 KiB of linear space is in. */
 	u64 window_base[2];
@@ -82,7 +83,8 @@ struct exec {
 	int timer_id;
 	int tid, pid;
 	u64 t_enter;		/* TSC at the last transition, for the time split */
-	bool one_insn;		/* the running block is a single step */
+	bool in_library;	/* library code runs here: its own system calls are allowed */
+	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];
 	_Alignas(64) u8 fpu[FPU_AREA_SIZE];

@@ -104,6 +104,11 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 			x->timer_due = 1;
 		x->v.intr_pending = 1;
 	}
+	if (sig == SIGSYS && !f.user && x->in_library) {
+		/* libc on behalf of a library that the translator uses (listings): do it for it. */
+		g[G_RAX] = sys6(si->si_syscall, g[G_RDI], g[G_RSI], g[G_RDX], g[G_R10], g[G_R8], g[G_R9]);
+		return;
+	}
 	if (f.user) {
 		if (g[G_EFL] & EFLAGS_AC)
 			__asm__ volatile("push $2; popfq" : : : "cc");

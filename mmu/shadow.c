@@ -192,7 +192,7 @@ static void drop_page(struct shadow *s, u32 page)
 		s->count->shadow_drops++;
 	}
 	if ((e & SP_CODE) && s->code_moved)
-		s->code_moved(s->opaque, page);
+		s->code_moved(s->opaque, page, e >> PAGE_SHIFT);
 }
 
 static void drop_region(struct shadow *s, u32 n)
@@ -308,7 +308,7 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 			rmap_add(s, page, gpage);
 		if ((e & SP_CODE) && (e >> PAGE_SHIFT) != gpage) {
 			if (s->code_moved)
-				s->code_moved(s->opaque, page);
+				s->code_moved(s->opaque, page, e >> PAGE_SHIFT);
 		} else {
 			flags |= e & SP_CODE;
 		}
@@ -430,7 +430,7 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 
 	if (s->maps > s->max_maps) {
 		s->count->shadow_flushes++;
-		shadow_flush(s);
+		shadow_unmap_all(s);
 	}
 	if (large)
 		large_extent(s, w, page, r, flags, &first, &n);
@@ -505,7 +505,7 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 no_map:
 	/* Out of mappings: start over with an empty shadow.  If that does not help the host is out of memory. */
 	s->count->shadow_flushes++;
-	shadow_flush(s);
+	shadow_unmap_all(s);
 	return false;
 }
 
@@ -623,6 +623,36 @@ void shadow_flush(struct shadow *s)
 {
 	while (s->active_count)
 		drop_region(s, s->active_list[s->active_count - 1]);
+	runs_flush(s);
+	s->maps = 0;
+}
+
+void shadow_unmap_all(struct shadow *s)
+{
+	for (u32 i = s->active_count; i-- > 0;) {
+		u32 n = s->active_list[i];
+		struct shadow_region *r = &s->region[n];
+
+		for (u32 page = n << 9; page < (n + 1) << 9; page++) {
+			u32 e = s->entry[page];
+
+			if (!(e & SP_MAPPED))
+				continue;
+			rmap_remove(s, page, e >> PAGE_SHIFT);
+			run_add(s, e & SP_USER ? WIN_USER : WIN_KERNEL, page);
+			s->count->shadow_drops++;
+			if (e & SP_CODE) {
+				s->entry[page] = e & ~(SP_MAPPED | SP_WRITE | SP_EXEC | SP_USER);
+			} else {
+				s->entry[page] = 0;
+				r->tracked--;
+				if (!(e & SP_GLOBAL))
+					r->nonglobal--;
+			}
+		}
+		if (!r->tracked)
+			region_release(s, n);
+	}
 	runs_flush(s);
 	s->maps = 0;
 }

@@ -75,7 +75,7 @@ struct shadow {
 	const struct phys_map *phys;
 	struct counters *count;
 	/* The linear page's translations in bt's tables are void.  NULL: no engine. */
-	void (*code_moved)(void *opaque, u32 lin_page);
+	void (*code_moved)(void *opaque, u32 lin_page, u32 gpage);
 	void *opaque;
 	lin_t min_addr;		/* lowest address the host lets us map (vm.mmap_min_addr) */
 	u64 max_maps;		/* mapping budget */
@@ -114,7 +114,10 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin);
 /* MOV CR3; `global` also compares entries with G set (CR4.PGE toggles). */
 void shadow_compare(struct shadow *s, const struct walk_ctx *w, bool global);
 void shadow_invlpg(struct shadow *s, const struct walk_ctx *w, lin_t lin);
+/* Everything: the paging mode has changed. */
 void shadow_flush(struct shadow *s);
+/* Unmap everything, but go on tracking code pages (mapping budget). */
+void shadow_unmap_all(struct shadow *s);
 
 /* Code is being translated from guest page `gpa`, fetched at `lin`: track the mapping, take write rights away. */
 void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gpa_t gpa);

@@ -1,0 +1,288 @@
+/*
+ * The code cache: where blocks live, how they are found, chained, and thrown
+ * away.
+ *
+ * Allocation only moves forward; an invalid block's host code stays in place
+ * (it may be running) until the cache is full and emptied as a whole, which
+ * happens only in the dispatcher.  So blocks are sorted by host address, and
+ * a host address finds its block by bisection.
+ *
+ * W^X: all writes go through the view `rw`; the view `rx` is never writable.
+ * Chaining is one aligned 4-byte store.
+ */
+#include "base/check.h"
+#include "base/log.h"
+#include "bt/bt.h"
+
+static u32 hash_of(u32 lin, u32 mode)
+{
+	u32 h = lin * 0x9e3779b1u ^ mode * 0x85ebca6bu;
+
+	return (h ^ h >> 15) & (HASH_SIZE - 1);
+}
+
+struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode)
+{
+	for (u32 i = bt->hash[hash_of(cs_base + eip, mode)]; i; i = bt->blocks[i - 1].hash_next) {
+		struct block *b = &bt->blocks[i - 1];
+		if (b->eip == eip && b->cs_base == cs_base && b->mode == mode)
+			return b;
+	}
+	return NULL;
+}
+
+struct block *cache_begin(struct bt *bt, bool oneshot)
+{
+	struct block *b;
+
+	if (oneshot) {
+		b = &bt->blocks[BLOCKS_MAX - 1];
+		*b = (struct block){ .host = bt->oneshot, .map = MAPS_MAX - 256, .flags = BLOCK_ONESHOT };
+		return b;
+	}
+	/* Room for the largest block: see translate.c. */
+	if (bt->next + 32768 > bt->size || bt->block_count >= BLOCKS_MAX - 1 || bt->map_count + 1024 > MAPS_MAX)
+		return NULL;
+	b = &bt->blocks[bt->block_count];
+	*b = (struct block){ .host = bt->next, .map = bt->map_count };
+	return b;
+}
+
+void cache_commit(struct bt *bt, struct block *b)
+{
+	u32 id = block_id(bt, b), *head;
+
+	b->flags |= BLOCK_VALID;
+	if (b->flags & BLOCK_ONESHOT)
+		return;
+	bt->block_count++;
+	bt->map_count += b->map_count;
+	bt->next = ALIGN_UP(b->host + b->host_len, 16u);
+	head = &bt->hash[hash_of(b->cs_base + b->eip, b->mode)];
+	b->hash_next = *head;
+	*head = id + 1;
+	for (unsigned i = 0; i < 2; i++)
+		if (b->gpage[i] != NO_PAGE) {
+			b->page_next[i] = bt->page_blocks[b->gpage[i]];
+			bt->page_blocks[b->gpage[i]] = (id << 1 | i) + 1;
+		}
+}
+
+static void patch32(struct bt *bt, u32 at, u32 value)
+{
+	__atomic_store_n((u32 *)(bt->rw + at), value, __ATOMIC_RELEASE);
+}
+
+static void point_exit(struct bt *bt, struct block_exit *x, u32 to)
+{
+	patch32(bt, x->patch, to - (x->patch + 4));
+}
+
+static void unlink_edge(struct bt *bt, u32 edge)
+{
+	struct block *from = &bt->blocks[edge >> 1];
+	struct block_exit *x = &from->exit[edge & 1];
+	u32 *link;
+
+	if (!x->to)
+		return;
+	for (link = &bt->blocks[x->to - 1].in; *link != edge + 1;
+	     link = &bt->blocks[(*link - 1) >> 1].exit[(*link - 1) & 1].in_next)
+		CHECK(*link);
+	*link = x->in_next;
+	x->to = 0;
+	x->in_next = 0;
+	point_exit(bt, x, x->stub);
+	bt->count->unchained++;
+}
+
+void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *to)
+{
+	struct block_exit *x = &from->exit[slot];
+	u32 edge = block_id(bt, from) << 1 | slot;
+
+	if (!(from->flags & BLOCK_VALID) || !(to->flags & BLOCK_VALID) || (from->flags | to->flags) & BLOCK_ONESHOT)
+		return;
+	unlink_edge(bt, edge);
+	x->to = block_id(bt, to) + 1;
+	x->in_next = to->in;
+	to->in = edge + 1;
+	point_exit(bt, x, to->host);
+	bt->count->chained++;
+}
+
+void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b)
+{
+	struct ibtc_entry *e = &x->ibtc[b->eip & (IBTC_SIZE - 1)];
+
+	if (b->cs_base)
+		return;		/* the tag does not hold a base: such blocks go through the dispatcher */
+	e->tag = 0u - (b->eip + b->mode);
+	e->host = (u64)(bt->rx + b->host);
+}
+
+static void ibtc_remove(struct bt *bt, struct exec *x, const struct block *b)
+{
+	struct ibtc_entry *e = &x->ibtc[b->eip & (IBTC_SIZE - 1)];
+
+	/* An empty entry leads to the miss path, so that an accidental match is harmless. */
+	if (e->host == (u64)(bt->rx + b->host))
+		e->host = x->thunk_indirect;
+}
+
+static void page_list_remove(struct bt *bt, struct block *b, unsigned which)
+{
+	u32 me = (block_id(bt, b) << 1 | which) + 1;
+	u32 *link = &bt->page_blocks[b->gpage[which]];
+
+	while (*link != me) {
+		CHECK(*link);
+		link = &bt->blocks[(*link - 1) >> 1].page_next[(*link - 1) & 1];
+	}
+	*link = b->page_next[which];
+	if (!bt->page_blocks[b->gpage[which]])
+		bt->phys->has_code[b->gpage[which]] = 0;
+}
+
+void cache_invalidate(struct bt *bt, struct exec *x, struct block *b)
+{
+	u32 id = block_id(bt, b), *link;
+
+	if (!(b->flags & BLOCK_VALID) || (b->flags & BLOCK_ONESHOT))
+		return;
+	while (b->in)
+		unlink_edge(bt, b->in - 1);
+	for (unsigned i = 0; i < 2; i++)
+		if (b->exit[i].to)
+			unlink_edge(bt, id << 1 | i);
+	for (link = &bt->hash[hash_of(b->cs_base + b->eip, b->mode)]; *link != id + 1; link = &bt->blocks[*link - 1].hash_next)
+		CHECK(*link);
+	*link = b->hash_next;
+	for (unsigned i = 0; i < 2; i++)
+		if (b->gpage[i] != NO_PAGE)
+			page_list_remove(bt, b, i);
+	ibtc_remove(bt, x, b);
+	b->flags &= ~BLOCK_VALID;
+	bt->count->invalidated++;
+}
+
+/* Do the block's bytes in its `which`-th page overlap [lo, hi] (offsets in that page)? */
+static bool overlaps(const struct block *b, unsigned which, u32 lo, u32 hi)
+{
+	u32 start = (b->cs_base + b->eip) & PAGE_MASK, end = start + b->guest_len;
+
+	if (which)
+		return lo < end - PAGE_SIZE;
+	return lo < end && hi >= start;
+}
+
+bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len)
+{
+	bool any = false;
+
+	for (u64 page = gpa >> PAGE_SHIFT; page <= (gpa + len - 1) >> PAGE_SHIFT; page++) {
+		u32 lo = page == gpa >> PAGE_SHIFT ? gpa & PAGE_MASK : 0;
+		u32 hi = page == (gpa + len - 1) >> PAGE_SHIFT ? (gpa + len - 1) & PAGE_MASK : PAGE_MASK;
+		u32 next;
+
+		for (u32 i = bt->page_blocks[page]; i; i = next) {
+			struct block *b = &bt->blocks[(i - 1) >> 1];
+
+			next = b->page_next[(i - 1) & 1];
+			if (overlaps(b, (i - 1) & 1, lo, hi)) {
+				cache_invalidate(bt, x, b);
+				next = bt->page_blocks[page];
+				any = true;
+			}
+		}
+	}
+	return any;
+}
+
+void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
+{
+	u32 next;
+
+	for (u32 i = bt->page_blocks[gpage]; i; i = next) {
+		struct block *b = &bt->blocks[(i - 1) >> 1];
+		u32 first = (b->cs_base + b->eip) >> PAGE_SHIFT;
+		unsigned which = (i - 1) & 1;
+
+		next = b->page_next[which];
+		if (((first + which) & 0xfffff) == lin_page) {
+			cache_invalidate(bt, x, b);
+			next = bt->page_blocks[gpage];	/* the other half may have been on this list too */
+		}
+	}
+}
+
+void cache_ibtc_clear(struct exec *x)
+{
+	for (u32 i = 0; i < IBTC_SIZE; i++)
+		x->ibtc[i] = (struct ibtc_entry){ .host = x->thunk_indirect };
+}
+
+void cache_empty(struct bt *bt, struct exec *x)
+{
+	for (u32 i = 0; i < bt->block_count; i++)
+		for (unsigned j = 0; j < 2; j++)
+			if (bt->blocks[i].gpage[j] != NO_PAGE) {
+				bt->page_blocks[bt->blocks[i].gpage[j]] = 0;
+				bt->phys->has_code[bt->blocks[i].gpage[j]] = 0;
+			}
+	__builtin_memset(bt->hash, 0, HASH_SIZE * sizeof(u32));
+	cache_ibtc_clear(x);
+	bt->block_count = 0;
+	bt->map_count = 0;
+	bt->next = 0;
+	__builtin_memset(bt->unlinked, 0, sizeof(bt->unlinked));
+	bt->epoch++;
+}
+
+struct block *cache_find_host(struct bt *bt, const u8 *host)
+{
+	u32 off = (u32)(host - bt->rx), lo = 0, hi = bt->block_count;
+
+	if (off >= bt->oneshot)
+		return &bt->blocks[BLOCKS_MAX - 1];
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+		struct block *b = &bt->blocks[mid];
+		if (off < b->host)
+			hi = mid;
+		else if (off >= b->host + b->host_len)
+			lo = mid + 1;
+		else
+			return b;
+	}
+	return NULL;
+}
+
+void cache_unlink_exits(struct bt *bt, struct block *b)
+{
+	u32 id = block_id(bt, b);
+
+	if (b->flags & BLOCK_ONESHOT)
+		return;		/* always returns to the dispatcher */
+	for (unsigned i = 0; i < 2; i++)
+		unlink_edge(bt, id << 1 | i);
+	if (b->ind_patch)
+		bt->rw[b->ind_patch] = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(bt->unlinked); i++)
+		if (bt->unlinked[i] == id + 1 || !bt->unlinked[i]) {
+			bt->unlinked[i] = id + 1;
+			return;
+		}
+	/* Full: the lookup stays out of service until the block is translated anew; slow but right. */
+}
+
+void cache_restore_exits(struct bt *bt)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(bt->unlinked) && bt->unlinked[i]; i++) {
+		struct block *b = &bt->blocks[bt->unlinked[i] - 1];
+
+		if (b->ind_patch)
+			bt->rw[b->ind_patch] = b->ind_rel;
+		bt->unlinked[i] = 0;
+	}
+}

@@ -1,0 +1,450 @@
+/*
+ * The dispatcher: one vCPU's life between power-on and stop.
+ *
+ * Each turn looks at what is pending, then enters user code or a translated
+ * block, and acts on the reason it came back for.  In steady state translated
+ * blocks run into each other and come back only for interrupts, faults and
+ * transfers to user mode.
+ */
+#include <linux/futex.h>
+#include "base/check.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "bt/bt.h"
+#include "cpu/access.h"
+#include "cpu/arch.h"
+#include "cpu/timer.h"
+
+u64 bt_tables_size(const struct phys_map *phys)
+{
+	return (u64)BLOCKS_MAX * sizeof(struct block) + (u64)MAPS_MAX * sizeof(struct map_entry) +
+	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site);
+}
+
+void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
+	     struct counters *count, u8 *code_rw, u8 *code_rx, void *tables)
+{
+	u8 *t = tables;
+
+	bt->cfg = *cfg;
+	if (!bt->cfg.block_insns || bt->cfg.block_insns > BLOCK_INSNS_LIMIT)
+		bt->cfg.block_insns = BLOCK_INSNS_LIMIT;
+	bt->phys = phys;
+	bt->shadow = shadow;
+	bt->count = count;
+	bt->rw = code_rw;
+	bt->rx = code_rx;
+	bt->oneshot = (u32)cfg->cache_size - 32768;
+	bt->size = bt->oneshot;
+	count->cache_size = bt->size;
+	bt->blocks = (struct block *)t;
+	t += (u64)BLOCKS_MAX * sizeof(struct block);
+	bt->maps = (struct map_entry *)t;
+	t += (u64)MAPS_MAX * sizeof(struct map_entry);
+	bt->hash = (u32 *)t;
+	t += HASH_SIZE * 4;
+	bt->page_blocks = (u32 *)t;
+	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u);
+	bt->sites = (struct site *)t;
+}
+
+static void code_moved(void *opaque, u32 lin_page, u32 gpage)
+{
+	struct exec *x = opaque;
+
+	cache_forget_linear(x->bt, x, lin_page, gpage);
+}
+
+static void code_written(void *opaque, gpa_t gpa, u64 len)
+{
+	struct exec *x = opaque;
+
+	if (cache_invalidate_range(x->bt, x, gpa, len))
+		x->v.count->dma_invalidations++;
+}
+
+static void code_page_written(struct exec *x, gpa_t gpa, u32 len)
+{
+	cache_invalidate_range(x->bt, x, gpa, len);
+}
+
+void bt_attach(struct bt *bt, struct exec *x)
+{
+	x->bt = bt;
+	x->shadow = bt->shadow;
+	x->code_rx = bt->rx;
+	x->code_size = (u32)bt->cfg.cache_size;
+	x->thunk_chain = (u64)exec_thunk_chain;
+	x->thunk_indirect = (u64)exec_thunk_indirect;
+	x->thunk_callout = (u64)exec_thunk_callout;
+	x->window_base[WIN_KERNEL] = KERNEL_WINDOW;
+	x->window_base[WIN_USER] = 0;
+	cache_ibtc_clear(x);
+	bt->shadow->code_moved = code_moved;
+	bt->shadow->opaque = x;
+	bt->phys->code_written = code_written;
+	bt->phys->opaque = x;
+	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_kick_at, code_page_written };
+}
+
+void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
+{
+	struct exec *x = (struct exec *)v;
+	const struct walk_ctx *w = &v->walk;
+
+	switch (what) {
+	case PAGING_CR3:
+		shadow_compare(x->shadow, w, false);
+		break;
+	case PAGING_INVLPG:
+		shadow_invlpg(x->shadow, w, lin);
+		break;
+	case PAGING_MODE:
+		if (x->shadow_mode.paging == w->paging && x->shadow_mode.pae == w->pae &&
+		    x->shadow_mode.pse == w->pse && x->shadow_mode.nxe == w->nxe) {
+			shadow_compare(x->shadow, w, true);	/* CR0.WP, CR4.PGE */
+			break;
+		}
+		x->shadow_mode.paging = w->paging;
+		x->shadow_mode.pae = w->pae;
+		x->shadow_mode.pse = w->pse;
+		x->shadow_mode.nxe = w->nxe;
+		v->count->shadow_flushes++;
+		shadow_flush(x->shadow);
+		break;
+	}
+}
+
+/* ---- events ---- */
+
+static void to_monitor(struct exec *x, u64 *bucket)
+{
+	u64 now = rdtsc();
+
+	*bucket += now - x->t_enter;
+	x->t_enter = now;
+}
+
+/* Timers, then interrupts, if the CPU may take them now. */
+static void take_events(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	const struct platform *p = v->platform;
+
+	if (x->timer_due || p->next_deadline(p->opaque) <= clock_ns(x->clock)) {
+		x->timer_due = 0;
+		x->armed_deadline = ~0ull;
+		exec_timer_update(x, p->run_timers(p->opaque));
+	}
+	if (v->nmi_pending && !v->nmi_blocked && !v->shadow_ss && !v->shadow_sti) {
+		v->nmi_pending = false;
+		v->nmi_blocked = true;
+		v->halted = false;
+		deliver_hardware(v, EXC_NMI);
+		return;
+	}
+	if (!v->intr_pending)
+		return;
+	if (!p->intr_pending(p->opaque, v->index)) {
+		v->intr_pending = 0;
+		/* It may have come in between. */
+		if (p->intr_pending(p->opaque, v->index))
+			v->intr_pending = 1;
+		return;
+	}
+	if (v->iff && !v->shadow_sti && !v->shadow_ss) {
+		int vector = p->intr_ack(p->opaque, v->index);
+
+		if (vector >= 0) {
+			v->halted = false;
+			v->count->interrupts++;
+			deliver_hardware(v, (u8)vector);
+		}
+	}
+}
+
+/* HLT: sleep until something is deliverable. */
+static void idle(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	const struct platform *p = v->platform;
+
+	to_monitor(x, &v->count->ns_monitor);
+	while (v->halted && !p->stopped(p->opaque)) {
+		u32 ticket = __atomic_load_n(&v->halt_futex, __ATOMIC_ACQUIRE);
+		u64 now, deadline;
+
+		x->attention = 0;
+		take_events(x);
+		if (!v->halted)
+			break;
+		now = clock_ns(x->clock);
+		deadline = p->next_deadline(p->opaque);
+		if (deadline > now && !x->timer_due) {
+			u64 wait = deadline - now;
+			struct { s64 sec, nsec; } ts = { (s64)(wait / 1000000000u), (s64)(wait % 1000000000u) };
+
+			sys6(SYS_futex, (long)&v->halt_futex, FUTEX_WAIT, ticket,
+			     deadline == ~0ull ? 0 : (long)&ts, 0, 0);
+		}
+	}
+	to_monitor(x, &v->count->ns_idle);
+}
+
+/* ---- blocks ---- */
+
+static struct block *translate_now(struct bt *bt, struct exec *x, unsigned flags)
+{
+	struct block *b;
+
+	exec_fpu_save(x);
+	x->in_library = true;
+	b = translate(bt, x, flags);
+	x->in_library = false;
+	exec_fpu_restore(x);
+	return b;
+}
+
+static struct block *find_block(struct bt *bt, struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	struct block *b = cache_lookup(bt, v->eip, v->seg[SEG_CS].base, v->mode);
+
+	if (b) {
+		bt->count->lookup_hits++;
+		return b;
+	}
+	bt->count->lookup_misses++;
+	return translate_now(bt, x, 0);
+}
+
+static u64 enter(struct exec *x, const struct block *b)
+{
+	struct bt *bt = x->bt;
+	u64 ret;
+
+	x->v.sysflags &= ~EFLAGS_RF;
+	if (trace_on(TRACE_exec))
+		log_trace(TRACE_exec, "%08x mode %04x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x",
+			  b->eip, b->mode, x->v.regs[0], x->v.regs[1], x->v.regs[2], x->v.regs[3], x->v.regs[4],
+			  x->v.regs[5], x->v.regs[6], x->v.regs[7], vcpu_eflags(&x->v));
+	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = b->eip;
+	to_monitor(x, &x->v.count->ns_monitor);
+	ret = exec_enter_translated(x, bt->rx + b->host);
+	to_monitor(x, &x->v.count->ns_kernel);
+	return ret;
+}
+
+/* One instruction alone; by_hand: all its memory accesses too. */
+static u64 run_one(struct bt *bt, struct exec *x, unsigned flags)
+{
+	struct block *b = translate_now(bt, x, XLATE_ONE | XLATE_ONESHOT | flags);
+
+	return b ? enter(x, b) : RET_EXCEPTION;
+}
+
+/* Under TF, or in the shadow of STI and MOV SS. */
+static u64 run_single(struct bt *bt, struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	bool step = v->sysflags & EFLAGS_TF, sti = v->shadow_sti, ss = v->shadow_ss;
+	u64 soft = v->count->soft_ints, ret;
+
+	v->shadow_sti = v->shadow_ss = false;	/* ends with this instruction, which may begin a new one */
+	ret = run_one(bt, x, 0);
+	if (ret == RET_ABORT) {
+		v->shadow_sti = sti;
+		v->shadow_ss = ss;
+		return ret;
+	}
+	if (ret == RET_EMULATE)
+		ret = run_one(bt, x, XLATE_BY_HAND);
+	if (step && !v->shadow_ss && (ret == RET_INDIRECT || ret == RET_DISPATCH) &&
+	    v->count->soft_ints == soft) {
+		exc_raise(v, EXC_DB);
+		v->exc.dr6 = BIT(14);
+		return RET_EXCEPTION;
+	}
+	return ret;
+}
+
+static void act(struct bt *bt, struct exec *x, u64 ret)
+{
+	struct vcpu *v = &x->v;
+
+	switch ((enum exec_return)(ret & 0xff)) {
+	case RET_DISPATCH:
+	case RET_ABORT:
+		break;
+	case RET_CHAIN: {
+		u32 id = (u32)(ret >> 32), epoch = bt->epoch;
+		struct block *from = &bt->blocks[id >> 1], *to;
+
+		v->eip = from->exit[id & 1].target;
+		if (v->intr_pending || bt->cfg.no_chain)
+			break;
+		to = find_block(bt, x);
+		if (!to) {
+			deliver_exception(v);
+			break;
+		}
+		/* Translating may have emptied the cache. */
+		if (bt->epoch == epoch && from->mode == to->mode && !x->v.halted)
+			cache_link(bt, from, id & 1, to);
+		break;
+	}
+	case RET_INDIRECT:
+		bt->count->ind_misses++;
+		break;
+	case RET_EXCEPTION:
+		deliver_exception(v);
+		break;
+	case RET_SOFT_INT:
+		v->count->exit_syscall_slow += (u32)(ret >> 32) == 0x80;
+		if (!deliver_soft(v, (u8)(ret >> 32)))
+			deliver_exception(v);
+		break;
+	case RET_SYSENTER:
+		v->insn_len = 2;
+		v->count->exit_syscall_fast++;
+		if (!xfer_sysenter(v))
+			deliver_exception(v);
+		break;
+	case RET_EMULATE:
+		ret = run_one(bt, x, XLATE_BY_HAND);
+		if (v->cpl == 3)
+			v->count->user_insns++;
+		CHECK((ret & 0xff) != RET_EMULATE);
+		act(bt, x, ret);
+		break;
+	}
+}
+
+static u64 run_user(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	u64 ret;
+
+	if (v->faulted_page) {
+		/* The guest's handler has just set this PTE: spare it the hidden fault. */
+		v->faulted_page = false;
+		if (shadow_prefill(x->shadow, &v->walk, v->cr2))
+			v->count->faults_prefilled++;
+	}
+	ret = direct_run(x);
+	switch ((enum exec_return)(ret & 0xff)) {
+	case RET_EXCEPTION:
+		if (v->exc.vector == EXC_PF)
+			v->count->exit_page_fault++;
+		else
+			v->count->exit_exception++;
+		break;
+	case RET_DISPATCH:
+		if (v->intr_pending)
+			v->count->exit_interrupt++;
+		else
+			v->count->exit_hidden++;
+		break;
+	default:
+		break;
+	}
+	return ret;
+}
+
+void bt_run(struct exec *x)
+{
+	struct bt *bt = x->bt;
+	struct vcpu *v = &x->v;
+	const struct platform *p = v->platform;
+
+	x->t_enter = rdtsc();
+	exec_timer_update(x, p->next_deadline(p->opaque));
+	while (!p->stopped(p->opaque)) {
+		u64 ret;
+
+		__atomic_store_n(&x->attention, 0, __ATOMIC_SEQ_CST);
+		bt->count->dispatches++;
+		if (bt->unlinked[0])
+			cache_restore_exits(bt);
+		if (v->intr_pending || x->timer_due || v->nmi_pending)
+			take_events(x);
+		if (v->halted) {
+			idle(x);
+			continue;
+		}
+		if (v->cpl == 3 && direct_possible(v)) {
+			v->shadow_sti = v->shadow_ss = false;
+			ret = run_user(x);
+		} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
+			ret = run_single(bt, x);
+		} else {
+			struct block *b = find_block(bt, x);
+
+			if (b) {
+				cache_ibtc_insert(bt, x, b);
+				ret = enter(x, b);
+			} else {
+				ret = RET_EXCEPTION;
+			}
+		}
+		act(bt, x, ret);
+	}
+	to_monitor(x, &v->count->ns_monitor);
+}
+
+/* ---- dumps ---- */
+
+void bt_dump(struct exec *x)
+{
+	static const char *const names[] = { "ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR" };
+	struct vcpu *v = &x->v;
+	struct bt *bt = x->bt;
+	u8 code[16];
+	unsigned n;
+
+	log_raw("EAX=%08x EBX=%08x ECX=%08x EDX=%08x\nESI=%08x EDI=%08x EBP=%08x ESP=%08x\n",
+		v->regs[EAX], v->regs[EBX], v->regs[ECX], v->regs[EDX], v->regs[ESI], v->regs[EDI],
+		v->regs[EBP], v->regs[ESP]);
+	log_raw("EIP=%08x EFL=%08x CPL=%u HLT=%u mode %04x\n", v->eip, vcpu_eflags(v), v->cpl, v->halted, v->mode);
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		log_raw("%-4s=%04x base %08x limit %08x attr %04x\n", names[i], v->seg[i].sel, v->seg[i].base,
+			v->seg[i].limit, v->seg[i].attr);
+	log_raw("GDT= base %08x limit %04x   IDT= base %08x limit %04x\n", v->gdt_base, v->gdt_limit, v->idt_base, v->idt_limit);
+	log_raw("CR0=%08x CR2=%08x CR3=%08x CR4=%08x EFER=%llx DR6=%08x DR7=%08x\n", v->cr0, v->cr2, v->cr3, v->cr4,
+		(unsigned long long)v->efer, v->dr6, v->dr7);
+	n = mem_peek(v, v->seg[SEG_CS].base + v->eip, code, sizeof(code));
+	log_raw("code at EIP:");
+	for (unsigned i = 0; i < n; i++)
+		log_raw(" %02x", code[i]);
+	log_raw("\nlast blocks entered from the dispatcher, newest first:\n");
+	for (unsigned i = 0; i < ARRAY_SIZE(bt->last) && i < bt->last_next; i++) {
+		u32 eip = bt->last[(bt->last_next - 1 - i) % ARRAY_SIZE(bt->last)], off;
+		const char *s = bt->symbol ? bt->symbol(bt->symbol_opaque, eip, &off) : NULL;
+
+		if (s)
+			log_raw("  %08x %s+0x%x\n", eip, s, off);
+		else
+			log_raw("  %08x\n", eip);
+	}
+}
+
+unsigned bt_profile(const struct bt *bt, struct profile_block *out, unsigned max)
+{
+	unsigned n = 0;
+
+	for (u32 i = 0; i < bt->block_count; i++) {
+		const struct block *b = &bt->blocks[i];
+		unsigned at = n;
+
+		if (!b->runs || (n == max && out[n - 1].runs >= b->runs))
+			continue;
+		if (n < max)
+			n++;
+		else
+			at--;
+		for (; at && out[at - 1].runs < b->runs; at--)
+			out[at] = out[at - 1];
+		out[at] = (struct profile_block){ b->eip, b->runs };
+	}
+	return n;
+}

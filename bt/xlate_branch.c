@@ -1,0 +1,255 @@
+/*
+ * Control flow: direct exits that can be chained, and the inline lookup for
+ * indirect ones.  Branches keep the flags.
+ */
+#include "bt/xlate.h"
+
+static u32 mask_eip(const struct xlat *t, u32 eip)
+{
+	return t->i.opsize == 2 ? eip & 0xffff : eip;
+}
+
+static u32 relative_target(const struct xlat *t)
+{
+	return mask_eip(t, t->next + (u32)t->i.op[0].imm.value.s);
+}
+
+/* The rel32 of the exit `slot` is at patch_at. */
+static void add_exit(struct xlat *t, unsigned slot, u32 target)
+{
+	struct block_exit *x = &t->b->exit[slot];
+
+	x->target = target;
+	x->patch = e_off(&t->e);
+	e32(&t->e, 0);
+}
+
+void emit_goto(struct xlat *t, unsigned slot, u32 target)
+{
+	e_align_field(&t->e, 1);
+	e8(&t->e, 0xe9);
+	add_exit(t, slot, target);
+	t->ended = true;
+}
+
+void emit_stubs(struct xlat *t)
+{
+	struct emit *e = &t->e;
+	u32 id = block_id(t->bt, t->b);
+
+	for (unsigned s = 0; s < 2; s++) {
+		struct block_exit *x = &t->b->exit[s];
+
+		if (!x->patch)
+			continue;
+		x->stub = e_off(e);
+		store32(e->base + x->patch, x->stub - (x->patch + 4));
+		if (t->flags & (XLATE_ONE | XLATE_ONESHOT)) {
+			e_mov_imm(e, H_R8, x->target);
+			e_jmp_x(e, XF(thunk_indirect));
+		} else {
+			e_mov_imm(e, H_R8, id << 1 | s);
+			e_jmp_x(e, XF(thunk_chain));
+		}
+	}
+}
+
+void emit_goto_r8(struct xlat *t)
+{
+	struct emit *e = &t->e;
+	struct block *b = t->b;
+	u8 *hit;
+
+	t->ended = true;
+	if ((t->flags & (XLATE_ONE | XLATE_ONESHOT)) || !t->flat || t->bt->cfg.no_chain) {
+		e_jmp_x(e, XF(thunk_indirect));
+		return;
+	}
+	/*
+	 * Entry index: the low 16 bits of the target; entries are 16 bytes.  The tag
+	 * is the negated sum of target and mode, so that a match adds up to zero,
+	 * which JECXZ sees without flags.
+	 */
+	e_movzx16(e, H_R9, H_R8);
+	e_lea(e, false, H_R9, H_R9, H_R9, 0, 0);
+	e_mov64(e, H_R10, H_CX);
+	e_rex(e, false, H_CX, H_R9, H_R15);
+	e8(e, 0x8b);
+	e_mem(e, H_CX, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, tag)));
+	e_lea(e, false, H_CX, H_CX, H_R8, 0, (s32)t->mode);
+	e8(e, 0x67); e8(e, 0xe3);
+	hit = e_rel8(e);
+	b->ind_patch = e_off(e) - 1;
+	b->ind_miss = e_off(e);
+	e_mov64(e, H_CX, H_R10);
+	e_jmp_x(e, XF(thunk_indirect));
+	e_here8(e, hit);
+	b->ind_rel = *hit;
+	e_mov64(e, H_CX, H_R10);
+	e_rex(e, false, 0, H_R9, H_R15);
+	e8(e, 0xff);
+	e_mem(e, 4, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, host)));
+	b->ind_end = e_off(e);
+}
+
+_Static_assert(sizeof(struct ibtc_entry) == 16, "the inline lookup doubles the index and scales by 8");
+_Static_assert(IBTC_SIZE == 65536, "the inline lookup indexes with 16 bits of the target");
+
+/* The branch target held by the explicit operand, in r8d. */
+static void load_target(struct xlat *t)
+{
+	const ZydisDecodedOperand *o = &t->i.op[0];
+	bool high;
+
+	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		emit_load(t, H_R8, t->i.opsize, &t->i.ea, 0);
+		return;
+	}
+	if (t->i.opsize == 2)
+		e_movzx16(&t->e, H_R8, decode_reg(o->reg.value, &high));
+	else
+		e_mov(&t->e, H_R8, decode_reg(o->reg.value, &high));
+}
+
+static bool far_operand(const struct xlat *t)
+{
+	return t->i.z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+}
+
+static void far_through_memory(struct xlat *t, callout_fn fn)
+{
+	emit_offset(t, &t->i.ea);
+	e_store_x(&t->e, XF(ea), H_R8);
+	emit_callout_end(t, fn, CM_SEG(t->i.ea.seg) | CM_SIZE(t->i.opsize) | (fn == co_far_mem && t->i.z.mnemonic == ZYDIS_MNEMONIC_CALL ? CM_WRITE : 0));
+}
+
+static void far_immediate(struct xlat *t, callout_fn fn)
+{
+	e_store_imm_x(&t->e, XF(tmp), t->i.opsize == 2 ? t->i.op[0].ptr.offset & 0xffff : t->i.op[0].ptr.offset);
+	emit_callout_end(t, fn, t->i.op[0].ptr.segment | (u32)t->i.opsize << 16);
+}
+
+void xlate_jmp(struct xlat *t)
+{
+	switch (t->i.op[0].type) {
+	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		emit_goto(t, 0, relative_target(t));
+		break;
+	case ZYDIS_OPERAND_TYPE_POINTER:
+		far_immediate(t, co_far_jmp);
+		break;
+	default:
+		if (far_operand(t)) {
+			far_through_memory(t, co_far_mem);
+			break;
+		}
+		load_target(t);
+		emit_goto_r8(t);
+		break;
+	}
+}
+
+void xlate_call(struct xlat *t)
+{
+	bool keeps_r8 = flat_stack(t) && form_of(t, 1) <= FORM_USER;
+
+	switch (t->i.op[0].type) {
+	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		emit_push_imm(t, t->next, t->i.opsize);
+		emit_goto(t, 0, relative_target(t));
+		break;
+	case ZYDIS_OPERAND_TYPE_POINTER:
+		far_immediate(t, co_far_call);
+		break;
+	default:
+		if (far_operand(t)) {
+			far_through_memory(t, co_far_mem);
+			break;
+		}
+		load_target(t);
+		if (!keeps_r8)
+			e_store_x(&t->e, XF(jump_target), H_R8);
+		emit_push_imm(t, t->next, t->i.opsize);
+		if (!keeps_r8)
+			e_load_x(&t->e, H_R8, XF(jump_target));
+		emit_goto_r8(t);
+		break;
+	}
+}
+
+void xlate_ret(struct xlat *t)
+{
+	struct ea top = stack_ea(0);
+	u32 extra = t->i.op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && t->i.z.operand_count_visible ?
+		    (u32)t->i.op[0].imm.value.u & 0xffff : 0;
+
+	if (far_operand(t)) {
+		emit_callout_end(t, co_far_ret, t->i.opsize | extra << 8);
+		return;
+	}
+	if (!flat_stack(t)) {
+		emit_callout_end(t, co_ret_near, t->i.opsize | extra << 8);
+		return;
+	}
+	emit_load(t, H_R8, t->i.opsize, &top, 1);
+	e_lea(&t->e, false, H_SP, H_SP, H_NONE, 0, (s32)(t->i.opsize + extra));
+	emit_goto_r8(t);
+}
+
+void xlate_jcc(struct xlat *t)
+{
+	u32 target = relative_target(t);
+
+	e_align_field(&t->e, 2);
+	e8(&t->e, 0x0f);
+	e8(&t->e, (u8)(0x80 | (t->i.z.opcode & 15)));
+	add_exit(t, 0, target);
+	emit_goto(t, 1, mask_eip(t, t->next));
+}
+
+void xlate_loop(struct xlat *t)
+{
+	struct emit *e = &t->e;
+	u32 target = relative_target(t);
+	u8 op = t->i.bytes[t->i.opcode_at];	/* e0 loopne, e1 loope, e2 loop, e3 jcxz */
+	u8 *taken, *not_taken = NULL;
+
+	if (t->i.z.address_width == 32) {
+		e8(e, 0x67);
+		e8(e, op);
+		taken = e_rel8(e);
+		emit_goto(t, 1, mask_eip(t, t->next));
+		e_here8(e, taken);
+		emit_goto(t, 0, target);
+		return;
+	}
+	/* The counter is CX. */
+	if (op != 0xe3) {
+		e_movzx16(e, H_R8, H_CX);
+		e_lea(e, false, H_R8, H_R8, H_NONE, 0, -1);
+		e8(e, 0x66);
+		e_mov(e, H_CX, H_R8);
+		if (op != 0xe2) {
+			e8(e, op == 0xe1 ? 0x75 : 0x74);	/* loope leaves on NZ, loopne on Z */
+			not_taken = e_rel8(e);
+		}
+	}
+	e_mov64(e, H_R9, H_CX);
+	e_movzx16(e, H_CX, H_CX);
+	e8(e, 0x67); e8(e, 0xe3);
+	taken = e_rel8(e);			/* CX is zero */
+	e_mov64(e, H_CX, H_R9);
+	if (op == 0xe3) {
+		emit_goto(t, 1, mask_eip(t, t->next));
+		e_here8(e, taken);
+		e_mov64(e, H_CX, H_R9);
+		emit_goto(t, 0, target);
+	} else {
+		emit_goto(t, 0, target);
+		e_here8(e, taken);
+		e_mov64(e, H_CX, H_R9);
+		if (not_taken)
+			e_here8(e, not_taken);
+		emit_goto(t, 1, mask_eip(t, t->next));
+	}
+}
