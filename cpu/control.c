@@ -88,7 +88,7 @@ static bool cr0_write(struct vcpu *v, u32 value)
 	}
 	trace(cr, "CR0 %08x -> %08x", v->cr0, new);
 	v->cr0 = new;
-	if (changed & (CR0_PG | CR0_WP | CR0_PE))
+	if (changed & (CR0_PG | CR0_WP))
 		paging_changed(v, PAGING_MODE);
 	vcpu_update_mode(v);
 	return true;

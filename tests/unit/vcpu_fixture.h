@@ -258,22 +258,20 @@ static inline bool same_state(const struct vcpu *before)
 	ck_assert_msg(same_state(&before_), "%s faulted and changed the state", #call); \
 } while (0)
 
-#define FIXTURE_MAIN(name, ...) \
+#define FIXTURE_MAIN(name, part) \
 int main(void) \
 { \
-	static void (*const parts_[])(TCase *) = { __VA_ARGS__ }; \
-	Suite *s = suite_create(name); \
-	for (size_t i = 0; i < sizeof(parts_) / sizeof(parts_[0]); i++) { \
-		TCase *t = tcase_create(name); \
-		tcase_add_checked_fixture(t, fix_setup, fix_teardown); \
-		parts_[i](t); \
-		suite_add_tcase(s, t); \
-	} \
-	SRunner *runner = srunner_create(s); \
-	srunner_run_all(runner, CK_NORMAL); \
-	int failed = srunner_ntests_failed(runner); \
-	srunner_free(runner); \
-	return failed != 0; \
+	Suite *suite_ = suite_create(name); \
+	TCase *case_ = tcase_create(name); \
+	SRunner *runner_ = srunner_create(suite_); \
+	int failed_; \
+	tcase_add_checked_fixture(case_, fix_setup, fix_teardown); \
+	part(case_); \
+	suite_add_tcase(suite_, case_); \
+	srunner_run_all(runner_, CK_NORMAL); \
+	failed_ = srunner_ntests_failed(runner_); \
+	srunner_free(runner_); \
+	return failed_ != 0; \
 }
 
 #endif
