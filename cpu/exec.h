@@ -24,7 +24,7 @@
 
 /* Why guest code returned to the dispatcher (low byte; the rest is in the high half). */
 enum exec_return {
-	RET_DISPATCH,	/* state is in the vCPU: carry on from v.eip */
+	RET_DISPATCH = 1,	/* (a callout returns 0 to go on) state is in the vCPU: carry on from v.eip */
 	RET_CHAIN,	/* a direct exit that is not chained yet; high half: exit id */
 	RET_INDIRECT,	/* an indirect branch missed the inline table; v.eip is the target */
 	RET_EXCEPTION,	/* v.exc is to be delivered */
