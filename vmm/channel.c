@@ -137,6 +137,13 @@ static int unix_connect(const char *path)
 	return -code;
 }
 
+static bool is_socket_file(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 /* Listen at path.  A socket file that nobody listens on is left over from a crash, and replaced. */
 static int unix_listen(const char *path, char *err, size_t errlen)
 {
@@ -147,7 +154,7 @@ static int unix_listen(const char *path, char *err, size_t errlen)
 		return fail(err, errlen, errno, "cannot make a socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&a, sizeof a)) {
 		code = errno;
-		other = code == EADDRINUSE ? unix_connect(path) : -1;
+		other = code == EADDRINUSE && is_socket_file(path) ? unix_connect(path) : -EEXIST;
 		if (other >= 0)
 			close(other);
 		if (other != -ECONNREFUSED || unlink(path) ||
