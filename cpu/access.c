@@ -35,6 +35,35 @@ static inline u8 *tlb_hit(struct vcpu *v, lin_t lin, unsigned len, unsigned acc)
 	return e->host + (lin & PAGE_MASK);
 }
 
+/*
+ * Frames and descriptors are a few words: for those the compiler's REP MOVS for
+ * a copy of unknown length costs more than everything else here together.
+ */
+static inline void copy(void *to, const void *from, unsigned len)
+{
+	u8 *d = to;
+	const u8 *s = from;
+
+	if (len > 128) {
+		__builtin_memcpy(d, s, len);
+		return;
+	}
+	for (; len >= 8; len -= 8, d += 8, s += 8)
+		store64(d, load64(s));
+	if (len & 4) {
+		store32(d, load32(s));
+		d += 4;
+		s += 4;
+	}
+	if (len & 2) {
+		store16(d, load16(s));
+		d += 2;
+		s += 2;
+	}
+	if (len & 1)
+		*d = *s;
+}
+
 static u32 rights_of(const struct vcpu *v, const struct walk_result *r)
 {
 	u32 rights = ACC_RIGHT(ACC_READ);
@@ -154,7 +183,7 @@ static bool read_slow(struct vcpu *v, lin_t lin, u8 *buf, unsigned len, unsigned
 		if (!translate(v, lin, acc, &host, &gpa))
 			return false;
 		if (host)
-			__builtin_memcpy(buf, host, n);
+			copy(buf, host, n);
 		else
 			mmio_read(v, gpa, buf, n);
 		buf += n;
@@ -180,7 +209,7 @@ static bool write_slow(struct vcpu *v, lin_t lin, const u8 *buf, unsigned len, u
 		if (!translate(v, lin, acc, &host, &gpa))
 			return false;
 		if (host) {
-			__builtin_memcpy(host, buf, n);
+			copy(host, buf, n);
 			phys_dirty(v->phys, gpa, n);
 		} else {
 			mmio_write(v, gpa, buf, n);
@@ -198,7 +227,7 @@ bool mem_read(struct vcpu *v, lin_t lin, void *buf, unsigned len, unsigned acc)
 
 	if (!p)
 		return read_slow(v, lin, buf, len, acc);
-	__builtin_memcpy(buf, p, len);
+	copy(buf, p, len);
 	return true;
 }
 
@@ -208,7 +237,7 @@ bool mem_write(struct vcpu *v, lin_t lin, const void *buf, unsigned len, unsigne
 
 	if (!p)
 		return write_slow(v, lin, buf, len, acc | ACC_WRITE);
-	__builtin_memcpy(p, buf, len);
+	copy(p, buf, len);
 	phys_dirty(v->phys, (gpa_t)(p - v->phys->ram), len);
 	return true;
 }

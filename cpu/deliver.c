@@ -46,13 +46,14 @@ static void flags_on_entry(struct vcpu *v, u32 also_clear)
 
 static bool deliver_real(struct vcpu *v, const struct event *e)
 {
-	struct frame f = { .ss = &v->seg[SEG_SS], .esp = v->regs[ESP], .size = 2 };
+	struct frame f;
 	u32 entry, esp;
 
 	if (e->vector * 4u + 3 > v->idt_limit)
 		return exc_raise_error(v, EXC_GP, 0);
 	if (!mem_read32(v, v->idt_base + e->vector * 4u, &entry, 0))
 		return false;
+	frame_begin(&f, &v->seg[SEG_SS], v->regs[ESP], 2);
 	frame_push(&f, vcpu_eflags(v));
 	frame_push(&f, v->seg[SEG_CS].sel);
 	frame_push(&f, e->eip);
@@ -78,7 +79,7 @@ static bool deliver_gate(struct vcpu *v, const struct event *e, const u32 gate[2
 	u32 offset = gate32 ? (gate[0] & 0xffff) | (gate[1] & 0xffff0000) : gate[0] & 0xffff;
 	struct segment cs, ss = v->seg[SEG_SS];
 	u32 cs_desc[2], ss_desc[2] = { 0, 0 };
-	struct frame f = { .ss = &ss, .esp = v->regs[ESP], .size = gate32 ? 4 : 2 };
+	struct frame f;
 	unsigned cpl = v->cpl;
 	u32 esp;
 
@@ -96,6 +97,7 @@ static bool deliver_gate(struct vcpu *v, const struct event *e, const u32 gate[2
 	if (vm && cpl != 0)
 		return exc_raise_error(v, EXC_GP, sel & ~3u);
 
+	frame_begin(&f, &ss, v->regs[ESP], gate32 ? 4 : 2);
 	if (cpl < v->cpl) {
 		if (!stack_of_ring(v, cpl, &ss, ss_desc, &f.esp))
 			return false;
@@ -263,7 +265,6 @@ void deliver_hardware(struct vcpu *v, u8 vector)
 		v->nmi_blocked = true;
 	}
 	v->halted = false;
-	v->count->interrupts++;
 	trace(irq, "interrupt %02x delivered at %04x:%08x cpl %u", vector, v->seg[SEG_CS].sel, v->eip, v->cpl);
 	if (!deliver(v, &e))
 		deliver_chain(v, -1);

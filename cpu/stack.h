@@ -19,6 +19,15 @@ struct frame {
 	u32 slot[FRAME_MAX];	/* in the order of the pushes */
 };
 
+/* Fields one by one: an initialiser would clear the slots too, by REP STOS, on every exception. */
+static inline void frame_begin(struct frame *f, const struct segment *ss, u32 esp, unsigned size)
+{
+	f->ss = ss;
+	f->esp = esp;
+	f->size = size;
+	f->n = 0;
+}
+
 static inline void frame_push(struct frame *f, u32 val)
 {
 	if (f->n < FRAME_MAX)

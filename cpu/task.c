@@ -238,9 +238,10 @@ static bool load_new(struct vcpu *v, const u8 *image, const struct tss_layout *l
 
 static bool push_error(struct vcpu *v, u32 error, unsigned size)
 {
-	struct frame f = { .ss = &v->seg[SEG_SS], .esp = v->regs[ESP], .size = size };
+	struct frame f;
 	u32 esp;
 
+	frame_begin(&f, &v->seg[SEG_SS], v->regs[ESP], size);
 	frame_push(&f, error);
 	if (!frame_write(v, &f, acc_data(v), 0, &esp))
 		return false;

@@ -164,9 +164,10 @@ bool xfer_far_jmp(struct vcpu *v, u16 sel, u32 off)
 /* CALL that stays in its ring: push the return address and go. */
 static bool call_same(struct vcpu *v, struct target *t, u32 off, unsigned size)
 {
-	struct frame f = { .ss = &v->seg[SEG_SS], .esp = v->regs[ESP], .size = size };
+	struct frame f;
 	u32 esp;
 
+	frame_begin(&f, &v->seg[SEG_SS], v->regs[ESP], size);
 	frame_push(&f, v->seg[SEG_CS].sel);
 	frame_push(&f, next_eip(v));
 	if (off > t->seg.limit)
@@ -185,10 +186,11 @@ static bool call_inner(struct vcpu *v, struct target *t, u32 off, unsigned size,
 	unsigned cpl = seg_dpl(&t->seg);
 	u32 ss_desc[2], param[31], esp;
 	struct segment ss;
-	struct frame f = { .ss = &ss, .size = size };
+	struct frame f;
 
-	if (!stack_of_ring(v, cpl, &ss, ss_desc, &f.esp))
+	if (!stack_of_ring(v, cpl, &ss, ss_desc, &esp))
 		return false;
+	frame_begin(&f, &ss, esp, size);
 	if (params && !stack_read(v, 0, size, params, param))
 		return false;
 	frame_push(&f, v->seg[SEG_SS].sel);
@@ -211,9 +213,10 @@ static bool call_inner(struct vcpu *v, struct target *t, u32 off, unsigned size,
 
 static bool real_call(struct vcpu *v, u16 sel, u32 off, unsigned size)
 {
-	struct frame f = { .ss = &v->seg[SEG_SS], .esp = v->regs[ESP], .size = size };
+	struct frame f;
 	u32 esp;
 
+	frame_begin(&f, &v->seg[SEG_SS], v->regs[ESP], size);
 	frame_push(&f, v->seg[SEG_CS].sel);
 	frame_push(&f, next_eip(v));
 	if (off > v->seg[SEG_CS].limit)
@@ -505,11 +508,12 @@ bool xfer_popf(struct vcpu *v, unsigned opsize)
 
 bool xfer_pushf(struct vcpu *v, unsigned opsize)
 {
-	struct frame f = { .ss = &v->seg[SEG_SS], .esp = v->regs[ESP], .size = opsize };
+	struct frame f;
 	u32 esp;
 
 	if (flags_trap(v))
 		return exc_raise_error(v, EXC_GP, 0);
+	frame_begin(&f, &v->seg[SEG_SS], v->regs[ESP], opsize);
 	frame_push(&f, vcpu_eflags(v) & ~(EFLAGS_VM | EFLAGS_RF));
 	if (!frame_write(v, &f, acc_data(v), 0, &esp))
 		return false;
