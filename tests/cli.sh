@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# tests/cli.sh RINGER: the command line from the outside: what is refused, how
+# (one line on stderr, the status), what help prints, and that the terminal is
+# given back.  Needs no guest images.
+set -u
+ringer=${1:?usage: tests/cli.sh RINGER}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0 checks=0
+
+fail() {
+	failures=$((failures + 1))
+	printf 'FAIL: %s\n' "$*" >&2
+}
+
+# refused STATUS PATTERN ARGS...: exits with STATUS, nothing on stdout, one line
+# "ringer: ..." on stderr that matches PATTERN.
+refused() {
+	local want=$1 pattern=$2 status lines
+	shift 2
+	checks=$((checks + 1))
+	timeout 20 "$ringer" "$@" </dev/null >out 2>err
+	status=$?
+	lines=$(wc -l <err)
+	[ "$status" = "$want" ] || fail "ringer $*: status $status, not $want: $(cat err)"
+	[ ! -s out ] || fail "ringer $*: output on stdout"
+	[ "$lines" = 1 ] || fail "ringer $*: $lines lines on stderr: $(cat err)"
+	grep -q "^ringer: .*$pattern" err || fail "ringer $*: '$(cat err)' does not match '$pattern'"
+}
+
+# prints PATTERN ARGS...: status 0, nothing on stderr, stdout matches PATTERN.
+prints() {
+	local pattern=$1 status
+	shift
+	checks=$((checks + 1))
+	timeout 20 "$ringer" "$@" </dev/null >out 2>err
+	status=$?
+	[ "$status" = 0 ] || fail "ringer $*: status $status"
+	[ ! -s err ] || fail "ringer $*: $(cat err)"
+	grep -q -- "$pattern" out || fail "ringer $*: no '$pattern' on stdout"
+}
+
+# ---- Commands ----
+refused 2 'no command'
+refused 2 "unknown command 'fly'" fly
+refused 2 "unexpected argument 'x'" version x
+refused 2 "unexpected argument" doctor now
+refused 2 "unexpected argument" help me
+prints 'doctor' help
+prints '--kernel FILE' help run
+prints 'ringer [0-9]' version
+prints 'ringer [0-9]' --version
+prints 'Usage: ringer COMMAND' --help
+prints '--serial SPEC' run --help
+prints '--serial SPEC' run -h
+
+# ---- Usage: 2 ----
+refused 2 'no kernel' run
+refused 2 'no kernel' run --mem 256M
+refused 2 "unknown option '--kernal'" run --kernal=x
+refused 2 "unknown option '-q'" run -q
+refused 2 '--kernel needs a value' run --kernel
+refused 2 "unexpected argument 'vmlinuz'" run vmlinuz
+refused 2 "'lots' is not a size" run -k k --mem lots
+refused 2 "unknown mode 'warp'" run -k k --mode=warp
+refused 2 "unknown back end 'tcp:1'" run -k k --serial tcp:1
+refused 2 "unknown category 'nothing'" run -k k --trace=irq,nothing
+refused 2 'takes no value' run -k k --no-chain=1
+refused 2 'not a number of seconds' run -k k --timeout soon
+refused 2 "unknown device 'vga'" run -k k --device vga
+refused 2 'hexadecimal' run -k k --bisect here-there
+
+# ---- Impossible: 1 ----
+refused 1 '4M to 3G' run -k k --mem 64G
+refused 1 '4M to 3G' run -k k --mem 0
+refused 1 '4M to 3G' run -k k --mem 1M
+refused 1 '4M to 3G' run -k k --mem=-5
+refused 1 '4M to 3G' run -k k --mem 99999999999999999999
+refused 1 'page size' run -k k --mem 8193K
+refused 1 'only one CPU so far' run -k k --cpus 2
+refused 1 'only one CPU so far' run -k k -smp 4
+refused 1 'only one .* stdio' run -k k --serial stdio --serial stdio
+refused 1 'only one .* stdio' run -k k --serial stdio --debugcon stdio
+refused 1 'at most 4 serial ports' run -k k --serial null --serial null --serial null --serial null --serial null
+refused 1 'hardware mode is not built yet' run -k k --mode=hw
+
+# ---- Files: 1, and nothing half-created ----
+head -c 4096 /dev/zero >zeros
+printf 'MZ' >tiny
+: >empty
+mkdir dir
+cp /bin/true elf64
+refused 1 'missing: No such file' run -k missing
+for image in zeros tiny empty dir elf64; do
+	refused 1 "$image" run -k $image --serial file:log --serial unix:sock --stats=stats.json
+done
+for left in log sock stats.json; do
+	[ ! -e $left ] || fail "a refused run left '$left' behind"
+done
+
+# A multiboot image is enough of a kernel to get as far as the back ends.  Header: magic, flags 0x10000
+# (addresses given), checksum, header, load, load end, bss end, entry; then HLT with interrupts off, for ever.
+byte4() { printf "\\x$(printf %02x $(($1 & 255)))\\x$(printf %02x $((($1 >> 8) & 255)))\\x$(printf %02x $((($1 >> 16) & 255)))\\x$(printf %02x $((($1 >> 24) & 255)))"; }
+{
+	for word in $((0x1badb002)) $((0x10000)) $((-(0x1badb002 + 0x10000))) $((0x100000)) $((0x100000)) 0 0 $((0x100020)); do
+		byte4 "$word"
+	done
+	printf '\xfa\xf4\xeb\xfd'
+	head -c 4000 /dev/zero
+} >idle
+refused 1 'missing-initrd: No such file' run -k idle -i missing-initrd
+refused 1 '/nonexistent/log: No such file' run -k idle --serial file:/nonexistent/log
+refused 1 '/nonexistent/s.json: No such file' run -k idle --stats=/nonexistent/s.json
+refused 1 '/nonexistent/sock: No such file' run -k idle --serial unix:/nonexistent/sock
+refused 1 'nobody: No such file' run -k idle --serial unix:nobody,server=off
+refused 1 'idle: ' run -k idle --serial unix:idle
+refused 1 'missing: No such file' run -k idle --symbols missing
+refused 1 'neither an ELF file nor a System.map' run -k idle --symbols zeros
+
+# ---- Lists ----
+prints 'bt ' run --mode help
+prints 'unix:PATH' run --serial help
+prints 'stdio' run --debugcon=help
+prints 'isa-debug-exit' run --device help
+while read -r category; do
+	prints "^$category " run --trace=help
+done < <("$ringer" run --trace help | cut -d' ' -f1)
+
+# ---- doctor ----
+"$ringer" doctor >out 2>err
+status=$?
+checks=$((checks + 1))
+for row in '64-bit Linux' FSGSBASE 'compatibility mode' modify_ldt 'Syscall User Dispatch' 'IA32' \
+	mmap_min_addr max_map_count TSC XSAVE seccomp KVM; do
+	grep -q "^\(ok\|warn\|FAIL\) .*$row" out || fail "doctor says nothing about $row"
+done
+[ ! -s err ] || fail "doctor: $(cat err)"
+if grep -q '^FAIL' out; then
+	[ $status = 1 ] || fail "doctor found a failure, status $status"
+	echo "cli.sh: this host cannot run machines: the rest is skipped" >&2
+	[ $failures = 0 ] && exit 0 || exit 1
+fi
+[ $status = 0 ] || fail "doctor found no failure, status $status"
+
+# ---- The end of a run ----
+# ends STATUS PATTERN ARGS...: status, and a last line on stderr that matches.
+ends() {
+	local want=$1 pattern=$2 status
+	shift 2
+	checks=$((checks + 1))
+	timeout -s KILL 30 "$ringer" "$@" >out 2>err
+	status=$?
+	[ "$status" = "$want" ] || fail "ringer $*: status $status, not $want: $(cat err)"
+	[ -z "$pattern" ] || tail -n 1 err | grep -q "^ringer: .*$pattern" || fail "ringer $*: '$(cat err)' does not match '$pattern'"
+	[ -n "$pattern" ] || [ ! -s err ] || fail "ringer $*: '$(cat err)' on stderr"
+}
+
+ends 124 'timeout' run -k idle --timeout 0.2 </dev/null
+ends 124 'timeout' run -k idle --timeout 0.2 <&-
+ends 0 '' run -k idle --timeout 20 < <(printf '\001x')
+ends 124 'timeout' run -k idle --timeout 0.3 < <(printf '\001\001x')
+ends 124 'timeout' run -k idle --timeout 0.3 --serial null <zeros
+grep -q . out && fail "serial null wrote something"
+
+# Help and statistics from the console's keys.
+ends 0 '' run -k idle --timeout 20 --mode=bt < <(printf '\001'; sleep 0.2; printf x)
+timeout 20 "$ringer" run -k idle --timeout 20 >out 2>err < <(printf '\001h\001s'; sleep 0.5; printf '\001x')
+grep -q 'C-a x' err || fail "C-a h does not help: $(cat err)"
+grep -q 'guest_insns' err || fail "C-a s prints no statistics"
+
+# Statistics: every counter of the table in both outputs.
+ends 124 '' run -k idle --timeout 0.2 --stats=stats.json </dev/null 2>/dev/null
+"$ringer" run -k idle --timeout 0.2 --stats </dev/null >out 2>err
+for counter in $(sed -n 's/^COUNTER(\([a-z0-9_]*\),.*/\1/p' "$(dirname "$(readlink -f "$0")")/../base/counters.def"); do
+	grep -q "^  $counter " err || fail "--stats does not report $counter"
+	grep -q "\"$counter\": [0-9]" stats.json || fail "--stats=FILE does not report $counter"
+done
+
+# Signals: the machine ends, the status says which.
+for signal in INT TERM HUP QUIT; do
+	checks=$((checks + 1))
+	"$ringer" run -k idle --timeout 20 --serial unix:sock >out 2>err </dev/null &
+	pid=$!
+	for _ in $(seq 100); do [ -S sock ] && break; sleep 0.05; done
+	sleep 0.2
+	kill -USR1 $pid
+	sleep 0.3
+	kill -$signal $pid
+	wait $pid
+	status=$?
+	[ $status = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: status $status"
+	grep -q guest_insns err || fail "SIGUSR1 prints no statistics"
+	[ ! -e sock ] || fail "SIG$signal: the socket's file is left"
+done
+
+# ---- The terminal ----
+# script(1) gives the shell a terminal of its own; stty before and after must agree.
+on_terminal() {
+	local label=$1 keys=$2 command=$3
+	checks=$((checks + 1))
+	printf '%s' "stty -g >before; $command; echo \$? >status; stty -g >after" >session
+	(sleep 1; printf "$keys"; sleep 2) | timeout 30 script -qec 'bash ./session' /dev/null >out 2>&1
+	[ -s before ] && cmp -s before after || fail "$label: the terminal is not as it was"
+}
+if command -v script >/dev/null; then
+	on_terminal quit '\001x' "'$ringer' run -k idle --timeout 20"
+	[ "$(cat status)" = 0 ] || fail "C-a x on a terminal: status $(cat status)"
+	on_terminal timeout '' "'$ringer' run -k idle --timeout 0.5"
+	[ "$(cat status)" = 124 ] || fail "timeout on a terminal: status $(cat status)"
+	on_terminal 'C-c is the guest'"'"'s' '\003' "'$ringer' run -k idle --timeout 2"
+	[ "$(cat status)" = 124 ] || fail "C-c on a terminal: status $(cat status)"
+	for signal in INT TERM HUP QUIT SEGV ABRT; do
+		on_terminal "SIG$signal" '' "'$ringer' run -k idle --timeout 20 & p=\$!; (sleep 0.7; kill -$signal \$p) & wait \$p"
+	done
+	on_terminal 'refused run' '' "'$ringer' run -k missing"
+fi
+
+echo "cli.sh: $checks checks, $failures failures"
+[ $failures = 0 ]
