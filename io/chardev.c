@@ -19,11 +19,8 @@ static void ring_doorbell(const struct chardev *c)
 
 bool chardev_tx(struct chardev *c, u8 byte)
 {
-	bool was_empty;
-
 	if (!__atomic_load_n(&c->connected, __ATOMIC_ACQUIRE))
 		return true;
-	was_empty = !ring_count(&c->tx);
 	if (!ring_put(&c->tx, byte)) {
 		__atomic_store_n(&c->tx_blocked, 1, __ATOMIC_SEQ_CST);
 		if (!ring_put(&c->tx, byte)) {
@@ -32,8 +29,9 @@ bool chardev_tx(struct chardev *c, u8 byte)
 		}
 		__atomic_store_n(&c->tx_blocked, 0, __ATOMIC_SEQ_CST);
 	}
-	/* The consumer may have emptied the ring between the look and the put; look again. */
-	if (was_empty || ring_count(&c->tx) == 1)
+	/* Full order, against tx_consume in vmm/backend.c: alone in the ring means that the back end saw it empty. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (ring_count(&c->tx) == 1)
 		ring_doorbell(c);
 	return true;
 }
