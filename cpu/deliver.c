@@ -130,8 +130,8 @@ static bool deliver_gate(struct vcpu *v, const struct event *e, const u32 gate[2
 	}
 	v->regs[ESP] = esp;
 	v->seg[SEG_SS] = ss;
-	cs.sel = (u16)((sel & ~3u) | cpl);
 	v->seg[SEG_CS] = cs;
+	v->seg[SEG_CS].sel = (u16)((sel & ~3u) | cpl);
 	v->cpl = cpl;
 	v->eip = offset;
 	if (type == SYS_INT16 || type == SYS_INT32)

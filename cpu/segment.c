@@ -41,15 +41,24 @@ bool desc_fetch(struct vcpu *v, u16 sel, u32 desc[2], unsigned vector)
 	return true;
 }
 
+_Static_assert(offsetof(struct segment, limit) == 4 && offsetof(struct segment, sel) == 8 &&
+	       offsetof(struct segment, attr) == 10, "desc_to_segment writes base+limit and sel+attr+pad as words");
+
 void desc_to_segment(u16 sel, const u32 desc[2], struct segment *out)
 {
 	u32 limit = (desc[0] & 0xffff) | (desc[1] & 0xf0000);
 
-	out->sel = sel;
-	out->base = desc[0] >> 16 | (desc[1] & 0xff) << 16 | (desc[1] & 0xff000000);
-	out->attr = (desc[1] >> 8) & 0xf0ff;
-	out->limit = out->attr & SEG_G ? limit << 12 | 0xfff : limit;
-	out->pad = 0;
+	u32 base = desc[0] >> 16 | (desc[1] & 0xff) << 16 | (desc[1] & 0xff000000);
+	u32 attr = (desc[1] >> 8) & 0xf0ff;
+
+	if (attr & SEG_G)
+		limit = limit << 12 | 0xfff;
+	/*
+	 * Two stores instead of five: the copies of this structure that follow
+	 * load eight bytes at a time and would wait for narrower stores to retire.
+	 */
+	store64(&out->base, base | (u64)limit << 32);
+	store64(&out->sel, sel | attr << 16);
 }
 
 lin_t desc_address(const struct vcpu *v, u16 sel)

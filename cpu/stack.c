@@ -24,6 +24,30 @@ static bool frame_write_wrapped(struct vcpu *v, const struct frame *f, unsigned 
 	return true;
 }
 
+/*
+ * The frame as it lies in memory, last push first.  Built in the eight-byte
+ * units in which it will be copied, so that the copy does not wait for
+ * narrower stores.
+ */
+static void frame_image(const struct frame *f, u8 *image)
+{
+	unsigned i = f->n;
+
+	if (f->size == 2) {
+		while (i--) {
+			store16(image, (u16)f->slot[i]);
+			image += 2;
+		}
+		return;
+	}
+	for (; i >= 2; i -= 2) {
+		store64(image, f->slot[i - 1] | (u64)f->slot[i - 2] << 32);
+		image += 8;
+	}
+	if (i)
+		store32(image, f->slot[0]);
+}
+
 bool frame_write(struct vcpu *v, const struct frame *f, unsigned acc, u32 error, u32 *esp)
 {
 	u32 total = f->n * f->size;
@@ -37,12 +61,7 @@ bool frame_write(struct vcpu *v, const struct frame *f, unsigned acc, u32 error,
 	} else {
 		if (!seg_range_ok(f->ss, bottom, total))
 			return exc_raise_error(v, EXC_SS, error);
-		for (unsigned i = 0; i < f->n; i++) {
-			if (f->size == 4)
-				store32(image + (f->n - 1 - i) * 4, f->slot[i]);
-			else
-				store16(image + (f->n - 1 - i) * 2, (u16)f->slot[i]);
-		}
+		frame_image(f, image);
 		if (!mem_write(v, f->ss->base + bottom, image, total, acc))
 			return false;
 	}

@@ -298,12 +298,19 @@ static void drop_inner_segments(struct vcpu *v)
 	}
 }
 
+/* Replace the flags in `mask` by those of the image. */
+static void flags_merge(struct vcpu *v, u32 image, u32 mask)
+{
+	vcpu_set_eflags(v, (vcpu_eflags(v) & ~mask) | (image & mask));
+}
+
 /*
  * The protected-mode return that RET and IRET share.  `top` items (EIP, CS, and
  * IRET's EFLAGS) have been read; ESP and SS follow after `skip` more bytes,
- * which RET n also releases on the outer stack.
+ * which RET n also releases on the outer stack.  The flags in `mask` come from
+ * item[2]; RET passes none.
  */
-static bool return_protected(struct vcpu *v, unsigned size, const u32 *item, unsigned top, u16 skip)
+static bool return_protected(struct vcpu *v, unsigned size, const u32 *item, unsigned top, u16 skip, u32 mask)
 {
 	u16 cs_sel = (u16)item[1];
 	unsigned rpl = cs_sel & 3;
@@ -316,6 +323,8 @@ static bool return_protected(struct vcpu *v, unsigned size, const u32 *item, uns
 		if (!seg_mark_accessed(v, cs_sel, cs.desc, &cs.seg))
 			return false;
 		v->regs[ESP] = stack_add(&v->seg[SEG_SS], v->regs[ESP], top * size + skip);
+		if (mask)
+			flags_merge(v, item[2], mask);
 		commit_code(v, &cs.seg, rpl, item[0]);
 		return true;
 	}
@@ -331,6 +340,8 @@ static bool return_protected(struct vcpu *v, unsigned size, const u32 *item, uns
 		v->regs[ESP] = (v->regs[ESP] & 0xffff0000) | ((outer[0] + skip) & 0xffff);
 	v->cpl = rpl;
 	drop_inner_segments(v);
+	if (mask)
+		flags_merge(v, item[2], mask);
 	commit_code(v, &cs.seg, rpl, item[0]);
 	return true;
 }
@@ -342,17 +353,11 @@ bool xfer_far_ret(struct vcpu *v, unsigned opsize, u16 pop_bytes)
 	if (!stack_read(v, 0, opsize, 2, item))
 		return false;
 	if (is_protected(v))
-		return return_protected(v, opsize, item, 2, pop_bytes);
+		return return_protected(v, opsize, item, 2, pop_bytes, 0);
 	if (!real_jump(v, (u16)item[1], item[0]))
 		return false;
 	v->regs[ESP] = stack_add(&v->seg[SEG_SS], v->regs[ESP], 2 * opsize + pop_bytes);
 	return true;
-}
-
-/* Replace the flags in `mask` by those of the image. */
-static void flags_merge(struct vcpu *v, u32 image, u32 mask)
-{
-	vcpu_set_eflags(v, (vcpu_eflags(v) & ~mask) | (image & mask));
 }
 
 /* The flags that IRET (from CPL `cpl`) or POPF may change; RF, VM, VIF, VIP apart. */
@@ -437,11 +442,7 @@ bool xfer_iret(struct vcpu *v, unsigned opsize)
 	mask = flags_allowed(v, v->cpl, opsize) | EFLAGS_RF;
 	if (v->cpl == 0 && opsize == 4)
 		mask |= EFLAGS_VIF | EFLAGS_VIP;
-	if (!return_protected(v, opsize, item, 3, 0))
-		return false;
-	flags_merge(v, item[2], mask);
-	vcpu_update_mode(v);	/* IOPL may have changed */
-	return true;
+	return return_protected(v, opsize, item, 3, 0, mask);
 }
 
 /* ---- SYSENTER and SYSEXIT: flat segments by decree, no descriptor is read ---- */
