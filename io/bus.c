@@ -79,11 +79,29 @@ static const struct mmio_range *find_mmio(const struct bus *b, gpa_t gpa)
 	return NULL;
 }
 
+/* A wide access to an 8-bit device is as many bus cycles as it has bytes. */
+static u32 read_bytes(struct bus *b, u16 port, unsigned size)
+{
+	u32 v = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		v |= bus_pio_read(b, (u16)(port + i), 1) << (8 * i);
+	return v;
+}
+
+static void write_bytes(struct bus *b, u16 port, unsigned size, u32 value)
+{
+	for (unsigned i = 0; i < size; i++)
+		bus_pio_write(b, (u16)(port + i), 1, value >> (8 * i));
+}
+
 u32 bus_pio_read(struct bus *b, u16 port, unsigned size)
 {
 	const struct pio_range *r = find_pio(b, port);
 	u32 v = ~0u;
 
+	if (r && r->ops->bytes && size > 1)
+		return read_bytes(b, port, size);
 	if (r) {
 		lock_acquire(&b->lock);
 		v = r->ops->read(r->dev, port, size);
@@ -98,6 +116,10 @@ void bus_pio_write(struct bus *b, u16 port, unsigned size, u32 value)
 {
 	const struct pio_range *r = find_pio(b, port);
 
+	if (r && r->ops->bytes && size > 1) {
+		write_bytes(b, port, size, value);
+		return;
+	}
 	value &= (u32)size_mask(size);
 	trace(pio, "out %04x size %u <- %x (%s)", port, size, value, r ? r->name : "nobody");
 	if (!r)

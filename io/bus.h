@@ -8,10 +8,11 @@
  * and must obey the vCPU path's rules: no libc beyond mem*, no malloc, no
  * floating point, no blocking.
  *
- * Ranges: an access is passed whole to the device that owns its first byte; a
- * device handles any size it is given (1, 2, 4; 8 for MMIO) as its data sheet
- * says, and ignores what it does not implement after logging it once with
- * trace(unimp).  Unclaimed reads give all ones, unclaimed writes vanish.
+ * Ranges: an access is passed whole to the device that owns its first byte
+ * (8-bit port devices get it in bytes); a device handles any size it is given
+ * (1, 2, 4; 8 for MMIO) as its data sheet says, and ignores what it does not
+ * implement after logging it with trace(unimp).  Unclaimed reads give all ones,
+ * unclaimed writes vanish.
  */
 #ifndef IO_BUS_H
 #define IO_BUS_H
@@ -29,6 +30,8 @@
 struct pio_ops {
 	u32 (*read)(void *dev, u16 port, unsigned size);
 	void (*write)(void *dev, u16 port, unsigned size, u32 value);
+	/* An 8-bit device: the bus splits wider accesses into bytes at successive ports, low byte first. */
+	bool bytes;
 };
 
 struct mmio_ops {
