@@ -45,7 +45,8 @@ void check_eq_(u32 a, u32 b, const char *what, int line);
 #define CHECK_EQ(a, b) check_eq_((u32)(a), (u32)(b), #a " == " #b, __LINE__)
 extern const char *cmdline;		/* of the multiboot information, or "" */
 extern u32 mb_magic, mb_info;
-bool is_qemu(void);			/* for cases marked hw-only: TCG is known to differ */
+bool is_qemu(void);
+static inline bool hw(void) { return !is_qemu(); }	/* guards cases that are hw-only: TCG 7.2 is known to differ from CPUs */
 
 int main(void);
 
