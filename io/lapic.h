@@ -10,8 +10,6 @@
 
 #include "io/bus.h"
 
-#define LAPIC_TIMER_HZ 1000000000u	/* before the divider: 1 ns a tick; CPUID says so too */
-
 enum lapic_mode {		/* delivery modes, the same in ICR, LVT and I/O APIC */
 	LAPIC_FIXED = 0, LAPIC_LOWEST = 1, LAPIC_SMI = 2, LAPIC_NMI = 4,
 	LAPIC_INIT = 5, LAPIC_SIPI = 6, LAPIC_EXTINT = 7,
