@@ -189,6 +189,8 @@ START_TEST(bad_inner_stacks)
 	assert_raises(deliver_soft(&v, 0x22), EXC_TS, 0);
 	store16(ram + TSS + 8, DATA3);
 	assert_raises(deliver_soft(&v, 0x22), EXC_TS, DATA3 & ~3);
+	store16(ram + TSS + 8, DATA0 | 1);
+	assert_raises(deliver_soft(&v, 0x22), EXC_TS, DATA0);
 	store16(ram + TSS + 8, CODE0);
 	assert_raises(deliver_soft(&v, 0x22), EXC_TS, CODE0);
 	store16(ram + TSS + 8, 0x100);

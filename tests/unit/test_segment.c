@@ -25,7 +25,8 @@ static const struct { u8 seg, cpl; u16 sel, attr; u8 vector; u16 error; } refusa
 	{ SEG_DS, 0, FREE, A_DATA & ~SEG_P, EXC_NP, FREE },
 	{ SEG_SS, 0, 0, A_DATA, EXC_GP, 0 },
 	{ SEG_SS, 3, 3, A_DATA, EXC_GP, 0 },
-	{ SEG_SS, 0, FREE | 3, A_DATA | DPL(3), EXC_GP, FREE },		/* RPL != CPL */
+	{ SEG_SS, 0, FREE | 3, A_DATA | DPL(3), EXC_GP, FREE },		/* RPL and DPL != CPL */
+	{ SEG_SS, 0, FREE | 1, A_DATA, EXC_GP, FREE },			/* RPL != CPL */
 	{ SEG_SS, 0, FREE, A_DATA | DPL(3), EXC_GP, FREE },		/* DPL != CPL */
 	{ SEG_SS, 0, FREE, A_DATA & ~SEG_RW, EXC_GP, FREE },		/* read-only */
 	{ SEG_SS, 0, FREE, A_CODE, EXC_GP, FREE },
@@ -38,6 +39,17 @@ START_TEST(refused_loads)
 	put_gdt(FREE, 0, 0xffff, refusals[_i].attr);
 	assert_raises(seg_load(&v, (enum seg)refusals[_i].seg, refusals[_i].sel),
 		      refusals[_i].vector, refusals[_i].error);
+}
+END_TEST
+
+START_TEST(the_whole_descriptor_must_be_within_the_limit)
+{
+	fix_protected(0);
+	put_gdt(FREE, 0, 0xffff, A_DATA);
+	v.gdt_limit = FREE + 6;
+	assert_raises(seg_load(&v, SEG_ES, FREE), EXC_GP, FREE);
+	v.gdt_limit = FREE + 7;
+	ck_assert(seg_load(&v, SEG_ES, FREE));
 }
 END_TEST
 
@@ -260,6 +272,7 @@ static void part(TCase *t)
 {
 	tcase_add_test(t, load_data);
 	tcase_add_loop_test(t, refused_loads, 0, ARRAY_SIZE(refusals));
+	tcase_add_test(t, the_whole_descriptor_must_be_within_the_limit);
 	tcase_add_test(t, conforming_code_is_readable_by_anyone);
 	tcase_add_test(t, null_is_unusable);
 	tcase_add_test(t, reload_sees_a_changed_descriptor);

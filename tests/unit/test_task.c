@@ -149,6 +149,7 @@ static const struct { u16 field, sel, attr; u8 vector; u16 error; } after[] = {
 	{ 84, FREE, A_DATA & ~SEG_P, EXC_NP, FREE },
 	{ 88, 0x200, A_DATA, EXC_TS, 0x200 },
 	{ 96, DATA0, A_DATA, EXC_TS, DATA0 },
+	{ 96, FREE, SYS_LDT, EXC_TS, FREE },
 };
 
 START_TEST(faults_after_the_commit_point)

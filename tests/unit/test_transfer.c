@@ -77,6 +77,9 @@ START_TEST(jump_through_a_gate)
 	assert_raises(xfer_far_jmp(&v, FREE | 3, 0), EXC_GP, FREE);
 	put_gate(GDT + FREE, CODE3, 0x10, SYS_CALL32 | DPL(3), 0);
 	assert_raises(xfer_far_jmp(&v, FREE | 3, 0), EXC_NP, FREE);
+	fix_protected(0);
+	put_gate(GDT + FREE, CODE0, 0x10, CALL_GATE, 0);
+	assert_raises(xfer_far_jmp(&v, FREE | 3, 0), EXC_GP, FREE);	/* RPL > DPL of the gate */
 }
 END_TEST
 
