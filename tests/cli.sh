@@ -4,6 +4,7 @@
 # given back.  Needs no guest images.
 set -u
 ringer=${1:?usage: tests/cli.sh RINGER}
+source=$(dirname "$(readlink -f "$0")")/..
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -170,9 +171,9 @@ grep -q 'C-a x' err || fail "C-a h does not help: $(cat err)"
 grep -q 'guest_insns' err || fail "C-a s prints no statistics"
 
 # Statistics: every counter of the table in both outputs.
-ends 124 '' run -k idle --timeout 0.2 --stats=stats.json </dev/null 2>/dev/null
+ends 124 'timeout' run -k idle --timeout 0.2 --stats=stats.json </dev/null
 "$ringer" run -k idle --timeout 0.2 --stats </dev/null >out 2>err
-for counter in $(sed -n 's/^COUNTER(\([a-z0-9_]*\),.*/\1/p' "$(dirname "$(readlink -f "$0")")/../base/counters.def"); do
+for counter in $(sed -n 's/^COUNTER(\([a-z0-9_]*\),.*/\1/p' "$source/base/counters.def"); do
 	grep -q "^  $counter " err || fail "--stats does not report $counter"
 	grep -q "\"$counter\": [0-9]" stats.json || fail "--stats=FILE does not report $counter"
 done
@@ -200,7 +201,8 @@ on_terminal() {
 	local label=$1 keys=$2 command=$3
 	checks=$((checks + 1))
 	printf '%s' "stty -g >before; $command; echo \$? >status; stty -g >after" >session
-	(sleep 1; printf "$keys"; sleep 2) | timeout 30 script -qec 'bash ./session' /dev/null >out 2>&1
+	# The keys' pipe stays open until the session has ended, and nobody waits for its sleep.
+	timeout 30 script -qec 'bash ./session' /dev/null >out 2>&1 < <(sleep 0.7; printf "$keys"; sleep 20 2>/dev/null)
 	[ -s before ] && cmp -s before after || fail "$label: the terminal is not as it was"
 }
 if command -v script >/dev/null; then
@@ -211,7 +213,7 @@ if command -v script >/dev/null; then
 	on_terminal 'C-c is the guest'"'"'s' '\003' "'$ringer' run -k idle --timeout 2"
 	[ "$(cat status)" = 124 ] || fail "C-c on a terminal: status $(cat status)"
 	for signal in INT TERM HUP QUIT SEGV ABRT; do
-		on_terminal "SIG$signal" '' "'$ringer' run -k idle --timeout 20 & p=\$!; (sleep 0.7; kill -$signal \$p) & wait \$p"
+		on_terminal "SIG$signal" '' "'$ringer' run -k idle --timeout 20 </dev/tty & p=\$!; (sleep 0.7; kill -$signal \$p) & wait \$p"
 	done
 	on_terminal 'refused run' '' "'$ringer' run -k missing"
 fi

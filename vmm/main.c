@@ -74,8 +74,8 @@ static int doctor_command(int argc, char **argv)
 	return argc ? refuse_arguments("doctor", argv) : doctor(stdout);
 }
 
-/* Which engine, and may it run here?  Never falls back without a word. */
-static int choose_engine(struct config *cfg)
+/* Which engine, and may it run here?  *why is for those who ask. */
+static int choose_engine(struct config *cfg, const char **why)
 {
 	char err[256];
 
@@ -87,17 +87,12 @@ static int choose_engine(struct config *cfg)
 		log_error("%s (ringer doctor says more)", err);
 		return EXIT_HOST;
 	}
-	if (cfg->mode == MODE_AUTO) {
-		cfg->mode = MODE_BT;
-		if (cfg->stats || cfg->verbose)
-			log_info("engine bt (binary translation): --mode=auto takes it because hw is not built yet");
-	} else if (cfg->stats || cfg->verbose) {
-		log_info("engine bt (binary translation): as --mode=bt asks");
-	}
+	*why = cfg->mode == MODE_AUTO ? "--mode=auto takes it because hw is not built yet" : "as --mode=bt asks";
+	cfg->mode = MODE_BT;
 	return 0;
 }
 
-static int run_machine(const struct config *cfg)
+static int run_machine(const struct config *cfg, const char *why)
 {
 	char err[512] = "";
 	struct monitor *m;
@@ -112,6 +107,8 @@ static int run_machine(const struct config *cfg)
 	if (vm_boot(vm, err, sizeof err) || !(m = monitor_create(vm, err, sizeof err))) {
 		log_error("%s", err);
 	} else {
+		if (cfg->stats || cfg->verbose)
+			log_info("engine bt (binary translation): %s", why);
 		status = monitor_run(m);
 		monitor_destroy(m);
 	}
@@ -123,6 +120,7 @@ static int run_command(int argc, char **argv)
 {
 	struct config cfg;
 	char err[512] = "";
+	const char *why;
 	int status;
 
 	switch (options_parse(&cfg, argc, argv, stdout, err, sizeof err)) {
@@ -137,8 +135,8 @@ static int run_command(int argc, char **argv)
 		log_error("%s", err);
 		return EXIT_HOST;
 	}
-	status = choose_engine(&cfg);
-	return status ? status : run_machine(&cfg);
+	status = choose_engine(&cfg, &why);
+	return status ? status : run_machine(&cfg, why);
 }
 
 int main(int argc, char **argv)
