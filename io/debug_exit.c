@@ -19,7 +19,7 @@ static void debug_exit_write(void *dev, u16 port, unsigned size, u32 value)
 	d->exit(d->opaque, (int)(value << 1 | 1));
 }
 
-static const struct pio_ops debug_exit_ops = { debug_exit_read, debug_exit_write };
+static const struct pio_ops debug_exit_ops = { debug_exit_read, debug_exit_write, .bytes = false };
 
 int debug_exit_init(struct debug_exit *d, struct bus *b, void (*exit)(void *, int), void *opaque)
 {

@@ -20,7 +20,7 @@ static void debugcon_write(void *dev, u16 port, unsigned size, u32 value)
 		chardev_tx(d->chr, (u8)(value >> (8 * (i & 3))));
 }
 
-static const struct pio_ops debugcon_ops = { debugcon_read, debugcon_write };
+static const struct pio_ops debugcon_ops = { debugcon_read, debugcon_write, .bytes = false };
 
 int debugcon_init(struct debugcon *d, struct bus *b, struct chardev *chr)
 {

@@ -77,7 +77,6 @@ const struct pc_stats *pc_stats(const struct pc *pc);
 #define PC_RESET_PORT     0xcf9		/* FADT reset register, value 0x06 */
 #define PC_LAPIC_BASE     0xfee00000u
 #define PC_LAPIC_TIMER_HZ 1000000000u	/* the bus clock that divides down to the APIC timer */
-#define PC_LAPIC_TIMER_HZ 1000000000u	/* the local APIC timer's clock before the divider */
 #define PC_IOAPIC_BASE    0xfec00000u
 #define PC_IOAPIC_ID      0
 

@@ -272,24 +272,21 @@ static u32 elcr_read(void *dev, u16 port, unsigned size)
 {
 	struct pic *p = dev;
 
-	return size == 1 ? p->chip[port & 1].elcr : p->chip[0].elcr | p->chip[1].elcr << 8;
+	return p->chip[port & 1].elcr;
 }
 
 static void elcr_write(void *dev, u16 port, unsigned size, u32 value)
 {
 	struct pic *p = dev;
+	struct pic_chip *c = &p->chip[port & 1];
 
-	for (unsigned i = port & 1; i < 2 && size; i++, size--, value >>= 8) {
-		struct pic_chip *c = &p->chip[i];
-
-		c->elcr = (u8)value & elcr_writable[i];
-		c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
-	}
+	c->elcr = (u8)value & elcr_writable[port & 1];
+	c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
 	update(p);
 }
 
-static const struct pio_ops pic_ops = { pic_read, pic_write };
-static const struct pio_ops elcr_ops = { elcr_read, elcr_write };
+static const struct pio_ops pic_ops = { pic_read, pic_write, .bytes = true };
+static const struct pio_ops elcr_ops = { elcr_read, elcr_write, .bytes = true };
 
 void pic_reset(struct pic *p)
 {

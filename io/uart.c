@@ -358,7 +358,7 @@ static void uart_write(void *dev, u16 port, unsigned size, u32 value)
 	update_irq(u);
 }
 
-static const struct pio_ops uart_ops = { uart_read, uart_write };
+static const struct pio_ops uart_ops = { uart_read, uart_write, .bytes = true };
 
 void uart_reset(struct uart *u)
 {
