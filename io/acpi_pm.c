@@ -131,7 +131,7 @@ static void port_write(void *dev, u16 port, unsigned size, u32 value)
 	update(p);
 }
 
-static const struct pio_ops acpi_pm_ops = { port_read, port_write };
+static const struct pio_ops acpi_pm_ops = { .read = port_read, .write = port_write };
 
 void acpi_pm_reset(struct acpi_pm *p)
 {

@@ -58,6 +58,7 @@ struct pci_device_info {
 struct pci_function {
 	struct pci_device_info info;
 	bool present, intx;
+	u16 next_capability;		/* where it will go */
 	u8 config[256];
 	u8 writable[256];		/* bits that the guest may change */
 	u8 power_on[256];		/* config after a reset */
