@@ -197,6 +197,7 @@ u64 bus_run_timers(struct bus *b)
 
 		for (unsigned n = 0; n < FIRE_ROUNDS * BUS_TIMER_MAX && (t = find_due(b, now)); n++) {
 			t->deadline = TIMER_NEVER;
+			b->fired++;
 			t->fire(t->dev, now);
 		}
 		update_next(b);

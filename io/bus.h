@@ -68,6 +68,7 @@ struct bus {
 	const struct clock *clock;
 	const struct phys_map *phys;	/* the DMA door */
 	u64 next_deadline;		/* earliest armed timer; read without the lock as a hint */
+	u64 fired;			/* timers fired, for the statistics */
 	u8 pio_index[65536];		/* port -> range + 1, 0 = unclaimed */
 	unsigned pio_count, mmio_count, timer_count;
 	struct pio_range pio[BUS_PIO_MAX];

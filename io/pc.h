@@ -66,7 +66,7 @@ struct pc_stats {
 	u64 irq[24];		/* rising edges seen by input (ISA/GSI number) */
 	u64 lapic_timer, ipi, spurious, timer_fires;
 };
-const struct pc_stats *pc_stats(const struct pc *pc);
+const struct pc_stats *pc_stats(struct pc *pc);	/* gathered at the call */
 
 /* ACPI: fixed places that vmm/acpi.c puts into the FADT/MADT and the devices decode. */
 #define PC_ACPI_PM1A_EVT  0x600		/* 4 ports */
