@@ -15,9 +15,11 @@
 #include "io/acpi_pm.h"
 #include "io/debug_exit.h"
 #include "io/debugcon.h"
+#include "io/fw_cfg.h"
 #include "io/ioapic.h"
 #include "io/lapic.h"
 #include "io/pc.h"
+#include "io/pci.h"
 #include "io/pic.h"
 #include "io/pit.h"
 #include "io/uart.h"
@@ -41,6 +43,8 @@ struct pc {
 	struct ioapic ioapic;
 	struct pit pit;
 	struct acpi_pm acpi_pm;
+	struct pci pci;
+	struct fw_cfg fw_cfg;
 	struct uart uart[PC_SERIAL_MAX];
 	struct debugcon debugcon;
 	struct debug_exit debug_exit;
@@ -280,6 +284,9 @@ static int init_serial(struct pc *pc)
 
 int pc_init(struct pc *pc, const struct pc_config *cfg)
 {
+	const struct irq_line intx[PCI_INTX_LINES] = {
+		line(pc, PCI_INTX_GSI, SRC_PCI), line(pc, PCI_INTX_GSI + 1, SRC_PCI),
+	};
 	int r;
 
 	__builtin_memset(pc, 0, sizeof(*pc));
@@ -290,8 +297,11 @@ int pc_init(struct pc *pc, const struct pc_config *cfg)
 	if ((r = init_interrupts(pc)) < 0 ||
 	    (r = pit_init(&pc->pit, &pc->bus, line(pc, 0, SRC_DEVICE))) < 0 ||
 	    (r = acpi_pm_init(&pc->acpi_pm, &pc->bus, line(pc, PC_ACPI_SCI_IRQ, SRC_ACPI), poweroff, pc)) < 0 ||
+	    (r = pci_init(&pc->pci, &pc->bus)) < 0 ||
+	    (r = fw_cfg_init(&pc->fw_cfg, &pc->bus, cfg)) < 0 ||
 	    (r = init_serial(pc)) < 0)
 		return r;
+	pci_connect(&pc->pci, intx);
 	if (cfg->debugcon && (r = debugcon_init(&pc->debugcon, &pc->bus, cfg->debugcon)) < 0)
 		return r;
 	if (cfg->debug_exit && (r = debug_exit_init(&pc->debug_exit, &pc->bus, debug_exit, pc)) < 0)
@@ -307,6 +317,8 @@ void pc_reset(struct pc *pc)
 		if (pc->cfg.serial[i])
 			uart_reset(&pc->uart[i]);
 	acpi_pm_reset(&pc->acpi_pm);
+	pci_reset(&pc->pci);
+	fw_cfg_reset(&pc->fw_cfg);
 	pic_reset(&pc->pic);
 	ioapic_reset(&pc->ioapic);
 	for (unsigned i = 0; i < pc->cfg.cpus; i++)
