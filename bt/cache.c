@@ -141,7 +141,7 @@ static void page_list_remove(struct bt *bt, struct block *b, unsigned which)
 	}
 	*link = b->page_next[which];
 	if (!bt->page_blocks[b->gpage[which]])
-		bt->phys->has_code[b->gpage[which]] = 0;
+		bt->phys->has_code[b->gpage[which]] &= ~PAGE_CODE;
 }
 
 void cache_invalidate(struct bt *bt, struct exec *x, struct block *b)
@@ -228,7 +228,7 @@ void cache_empty(struct bt *bt, struct exec *x)
 		for (unsigned j = 0; j < 2; j++)
 			if (bt->blocks[i].gpage[j] != NO_PAGE) {
 				bt->page_blocks[bt->blocks[i].gpage[j]] = 0;
-				bt->phys->has_code[bt->blocks[i].gpage[j]] = 0;
+				bt->phys->has_code[bt->blocks[i].gpage[j]] &= ~PAGE_CODE;
 			}
 	__builtin_memset(bt->hash, 0, HASH_SIZE * sizeof(u32));
 	cache_ibtc_clear(x);

@@ -85,9 +85,10 @@ static void decode_mem(struct insn *i, const ZydisDecodedOperand *o)
 	i->mem_write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 }
 
-bool decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode)
+enum decode_result decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode)
 {
 	ZydisDecoder d;
+	ZyanStatus status;
 	bool code32 = mode & MODE_CODE32;
 
 	if (avail > 15)
@@ -96,8 +97,13 @@ bool decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode)
 				     (code32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_REAL_16) :
 				     (code32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16),
 			 code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, avail, &i->z, i->op)))
-		return false;
+	status = ZydisDecoderDecodeFull(&d, bytes, avail, &i->z, i->op);
+	if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || (status == ZYDIS_STATUS_NO_MORE_DATA && avail == 15))
+		return DECODE_TOO_LONG;
+	if (status == ZYDIS_STATUS_NO_MORE_DATA)
+		return DECODE_CUT_OFF;
+	if (!ZYAN_SUCCESS(status))
+		return DECODE_INVALID;
 	i->len = i->z.length;
 	__builtin_memcpy(i->bytes, bytes, i->len);
 	i->opsize = (u8)(i->z.operand_width == 16 ? 2 : 4);
@@ -131,5 +137,5 @@ bool decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode)
 			break;
 		}
 	}
-	return true;
+	return DECODE_OK;
 }

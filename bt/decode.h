@@ -32,8 +32,15 @@ struct insn {
 	u8 tail_at;		/* first byte after modrm, sib, displacement */
 };
 
-/* Decode at `bytes` (up to `avail` of them) for the mode.  False: not a valid instruction. */
-bool decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode);
+enum decode_result {
+	DECODE_OK,
+	DECODE_INVALID,		/* #UD */
+	DECODE_TOO_LONG,	/* over 15 bytes: #GP(0) */
+	DECODE_CUT_OFF,		/* goes on past `avail` */
+};
+
+/* Decode at `bytes` (up to `avail` of them) for the mode. */
+enum decode_result decode_insn(struct insn *i, const u8 *bytes, unsigned avail, u32 mode);
 
 /* Guest register number of a general register of any width (AH is 0 with *high set). */
 u8 decode_reg(ZydisRegister r, bool *high);

@@ -166,7 +166,7 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		trace(smc, "eip %08x writes code page %08x at %08x", v->eip, gpage << PAGE_SHIFT, lin);
 		if (gpage == b->gpage[0] || gpage == b->gpage[1])
 			return RET_EMULATE;	/* perhaps its own next instructions: by hand, then look up anew */
-		cache_invalidate_range(bt, x, (gpa_t)gpage << PAGE_SHIFT, PAGE_SIZE);
+		exec_hooks.code_written(x, (gpa_t)gpage << PAGE_SHIFT, PAGE_SIZE);
 		if (shadow_fault(x->shadow, &v->walk, win, lin, acc, &err) == SHADOW_FILLED)
 			return ~0ull;
 		return RET_EMULATE;

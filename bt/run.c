@@ -14,6 +14,7 @@
 #include "cpu/access.h"
 #include "cpu/arch.h"
 #include "cpu/timer.h"
+#include "cpu/vdso.h"
 
 u64 bt_tables_size(const struct phys_map *phys)
 {
@@ -59,12 +60,16 @@ static void code_written(void *opaque, gpa_t gpa, u64 len)
 {
 	struct exec *x = opaque;
 
+	if (x->shadow->patch_gpage - (gpa >> PAGE_SHIFT) <= ((gpa & PAGE_MASK) + len - 1) >> PAGE_SHIFT)
+		vdso_forget(x);
 	if (cache_invalidate_range(x->bt, x, gpa, len))
 		x->v.count->dma_invalidations++;
 }
 
 static void code_page_written(struct exec *x, gpa_t gpa, u32 len)
 {
+	if (gpa >> PAGE_SHIFT == x->shadow->patch_gpage)
+		vdso_forget(x);
 	cache_invalidate_range(x->bt, x, gpa, len);
 }
 
@@ -306,7 +311,6 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 		break;
 	case RET_SYSENTER:
 		v->insn_len = 2;
-		v->count->exit_syscall_fast++;
 		if (!xfer_sysenter(v))
 			deliver_exception(v);
 		break;

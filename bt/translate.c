@@ -302,29 +302,28 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		u32 off = cs_base + t.eip - (lin0 & ~PAGE_MASK);	/* from the start of the first page */
 		unsigned avail = off < PAGE_SIZE ? PAGE_SIZE - off : 0;
 		const u8 *bytes = f.page[0] + off;
-		bool crosses = false, valid;
+		enum decode_result got;
+		bool crosses = false;
 
 		if (avail < 15) {
 			/* The instruction may reach into the next page. */
 			__builtin_memcpy(buf, bytes, avail);
-			valid = decode_insn(&t.i, buf, avail, t.mode);
-			if (!valid) {
+			got = decode_insn(&t.i, buf, avail, t.mode);
+			if (got == DECODE_CUT_OFF) {
 				if (b->insns) {
 					emit_goto(&t, 0, t.eip);	/* let it start its own block */
 					break;
 				}
-				if (!fetch_page(&t, &f, 1, (lin0 & ~PAGE_MASK) + PAGE_SIZE)) {
-					/* Is it really the next page that is missing?  Yes: these bytes alone are no instruction. */
+				if (!fetch_page(&t, &f, 1, (lin0 & ~PAGE_MASK) + PAGE_SIZE))
 					return NULL;
-				}
 				__builtin_memcpy(buf + avail, f.page[1], 15 - avail);
-				valid = decode_insn(&t.i, buf, 15, t.mode);
-				crosses = valid ? t.i.len > avail : true;
+				got = decode_insn(&t.i, buf, 15, t.mode);
+				crosses = true;
 			}
 		} else {
-			valid = decode_insn(&t.i, bytes, avail, t.mode);
+			got = decode_insn(&t.i, bytes, avail, t.mode);
 		}
-		if (!valid)
+		if (got != DECODE_OK)
 			t.i.len = 1;
 		if (crosses)
 			b->gpage[1] = f.gpage[1];
@@ -332,7 +331,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		t.gpa = (off < PAGE_SIZE ? f.gpage[0] : f.gpage[1]) << PAGE_SHIFT | ((cs_base + t.eip) & PAGE_MASK);
 		t.site = site_find(bt, t.gpa);
 		t.no_end = false;
-		if (valid && (t.eip + t.i.len - 1 > limit || t.eip + t.i.len - 1 < t.eip)) {
+		if (got == DECODE_OK && (t.eip + t.i.len - 1 > limit || t.eip + t.i.len - 1 < t.eip)) {
 			if (b->insns) {
 				emit_goto(&t, 0, t.eip);
 				break;
@@ -341,10 +340,10 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			return NULL;
 		}
 		mark(&t, 0, RECOVER_NONE);
-		if (valid)
+		if (got == DECODE_OK)
 			xlate_insn(&t);
 		else
-			emit_raise(&t, EXC_UD);
+			emit_raise(&t, got == DECODE_TOO_LONG ? EXC_GP : EXC_UD);
 		b->insns++;
 		b->guest_len += t.i.len;
 		t.eip = t.next;

@@ -23,6 +23,7 @@
 #include "cpu/access.h"
 #include "cpu/arch.h"
 #include "cpu/exec.h"
+#include "cpu/vdso.h"
 
 #define TLS_FIRST 6u
 #define TLS_COUNT 3u
@@ -150,7 +151,8 @@ u64 direct_run(struct exec *x)
 	v->count->ns_monitor += now - x->t_enter;
 	x->t_enter = now;
 	ret = exec_enter_user(x);
-	if (ret == RET_SYSENTER) {
+	if (ret == RET_SYSENTER && x->t_enter == now) {
+		v->count->exit_syscall_fast++;
 		now = rdtsc();
 		v->count->ns_user += now - x->t_enter;
 		x->t_enter = now;
@@ -172,6 +174,13 @@ static u64 exception(struct exec *x, unsigned vector)
 {
 	exc_raise(&x->v, vector);
 	return RET_EXCEPTION;
+}
+
+static u64 slow_sysenter(struct exec *x)
+{
+	vdso_learn(x);
+	x->v.count->exit_syscall_slow++;
+	return RET_SYSENTER;
 }
 
 static u64 page_fault(struct exec *x, const struct sig_frame *f)
@@ -230,15 +239,13 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 		if (mem_peek(v, v->eip - 2, b, 2) == 2) {
 			if (b[0] == 0xcd)
 				return soft_int(x, 2, b[1]);
-			if (b[0] == 0x0f && b[1] == 0x34)
-				return RET_SYSENTER;
 			if (b[0] == 0x0f && b[1] == 0x05) {
 				v->eip -= 2;
 				return exception(x, EXC_UD);
 			}
 		}
 		/* SYSENTER on Intel: the kernel reports an EIP of its own. */
-		return RET_SYSENTER;
+		return slow_sysenter(x);
 	}
 	switch (f->trapno) {
 	case EXC_PF:
@@ -250,7 +257,7 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 		return RET_EXCEPTION;
 	case EXC_UD:
 		if (mem_peek(v, v->eip, b, 2) == 2 && b[0] == 0x0f && b[1] == 0x34)
-			return RET_SYSENTER;	/* AMD: SYSENTER is invalid in compatibility mode */
+			return slow_sysenter(x);	/* AMD: SYSENTER is invalid in compatibility mode */
 		return exception(x, EXC_UD);
 	case EXC_BP:
 		return soft_int(x, 1, EXC_BP);

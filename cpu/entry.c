@@ -149,9 +149,25 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	 * The fast system call: the stub in the user window has done what the vDSO
 	 * does before SYSENTER and far-jumped here.
 	 */
+	".globl exec_vsyscall_landing\n"
+	"exec_vsyscall_landing:\n"
+	SAVE_REGS
+	".globl exec_push_begin\n"
+	"exec_push_begin:\n"		/* a fault here is the user code's, at the vDSO's entry */
+	"mov %%ecx, -4(%%rsp)\n"
+	"mov %%edx, -8(%%rsp)\n"
+	"mov %%ebp, -12(%%rsp)\n"
+	".globl exec_push_end\n"
+	"exec_push_end:\n"
+	"lea -12(%%rsp), %%eax\n"
+	"mov %%eax, 16(%%r15)\n"
+	"mov %%eax, 20(%%r15)\n"
+	"jmp 3f\n"
 	".globl exec_sysenter_landing\n"
 	"exec_sysenter_landing:\n"
 	SAVE_REGS
+	"mov %%esp, 20(%%r15)\n"	/* the MOV %esp, %ebp that the jump replaced */
+	"3:\n"
 	TO_HOST
 	"mov %[sysenter], %%r8d\n"
 	"exec_from_user:\n"		/* r8 = value to return */

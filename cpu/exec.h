@@ -83,6 +83,11 @@ struct exec {
 	int timer_id;
 	int tid, pid;
 	u64 t_enter;		/* TSC at the last transition, for the time split */
+	/* Fast system calls (vdso.c). */
+	bool no_user_patching;
+	u32 vdso_tries;
+	u8 *user_pages;
+	u32 vsyscall_page, vsyscall_offset;	/* where the process has its patched vDSO; to report a fault in the pushes */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
@@ -104,7 +109,8 @@ _Noreturn void exec_leave(struct exec *x, u64 ret);
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
-extern const u8 exec_sysenter_landing[];
+extern const u8 exec_sysenter_landing[], exec_vsyscall_landing[];
+extern const u8 exec_push_begin[], exec_push_end[];
 extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
 
 /* A callout: 0 = go on, else an exec_return to leave with. */
@@ -122,8 +128,6 @@ bool direct_possible(const struct vcpu *v);
 u64 direct_run(struct exec *x);
 /* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
 int direct_attach(struct exec *x);
-/* The stub page in the user window for fast system calls; remapped after a shadow flush. */
-int direct_map_stub(struct exec *x);
 /* Signal came while user code ran: the exec_return to leave with. */
 struct sig_frame;
 u64 direct_signal(struct exec *x, const struct sig_frame *f);
@@ -147,7 +151,7 @@ struct exec_hooks {
 	void (*kick)(struct exec *x, struct sig_frame *f);
 	/* The attention flag was seen set on return from a callout to `host`. */
 	void (*kick_at)(struct exec *x, const u8 *host);
-	/* A guest page with translated code is about to be written. */
+	/* A protected guest page (translated code, patched copy) is about to be written. */
 	void (*code_written)(struct exec *x, gpa_t gpa, u32 len);
 };
 extern struct exec_hooks exec_hooks;

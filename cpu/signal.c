@@ -109,6 +109,11 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		g[G_RAX] = sys6(si->si_syscall, g[G_RDI], g[G_RSI], g[G_RDX], g[G_R10], g[G_R8], g[G_R9]);
 		return;
 	}
+	if (within(f.rip, exec_push_begin, exec_push_end)) {
+		/* The vDSO's pushes, done by the landing: still user code, at the entry. */
+		f.user = true;
+		f.rip = x->vsyscall_page + x->vsyscall_offset;
+	}
 	if (f.user) {
 		if (g[G_EFL] & EFLAGS_AC)
 			__asm__ volatile("push $2; popfq" : : : "cc");

@@ -20,11 +20,15 @@
 #define LEGACY_HOLE_END   0xc0000u
 #define RAM_SIZE_MAX      (3ull << 30)
 
+/* Reasons why a RAM page must not be written behind the VMM's back (phys_map.has_code). */
+#define PAGE_CODE  1u	/* translated code came from it */
+#define PAGE_PATCH 2u	/* user code is shown a patched copy of it */
+
 struct phys_map {
 	u8 *ram;		/* host address of guest physical 0 */
 	u64 ram_size;		/* bytes, a multiple of PAGE_SIZE */
 	int ram_fd;		/* the memfd; offset = guest physical address */
-	u8 *has_code;		/* one byte a RAM page: nonzero if translated code came from it */
+	u8 *has_code;		/* one byte a RAM page: PAGE_* */
 	void (*code_written)(void *opaque, gpa_t gpa, u64 len);
 	void *opaque;
 };

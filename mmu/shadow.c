@@ -42,6 +42,7 @@ void shadow_init(struct shadow *s, const struct phys_map *phys, struct counters 
 	s->rmap_head = (u32 *)t;
 	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, PAGE_SIZE);
 	s->snaps = (u8(*)[PAGE_SIZE])t;
+	s->patch_gpage = PATCH_NONE;
 	s->snap_free = 0;	/* a snapshot page of zeros means: the next free one follows */
 	for (unsigned i = 0; i < SHADOW_REGIONS; i++)
 		s->region[i].snap = SNAP_NONE;
@@ -236,10 +237,10 @@ static u64 region_pde(const struct walk_ctx *w, u32 n, const u8 **pt)
 	return pde;
 }
 
-/* Bits of a PDE whose change matters: a pointer's A, D and AVL bits do not. */
+/* Bits of a PDE whose change matters: a pointer's D and AVL bits do not.  (A does: a guest that clears it wants it set again.)*/
 static u64 pde_significant(u64 pde, bool leaf)
 {
-	return leaf ? pde & ~PTE_AVL : pde & ~(PTE_AVL | PTE_A | PTE_D);
+	return leaf ? pde & ~PTE_AVL : pde & ~(PTE_AVL | PTE_D);
 }
 
 static u64 pte_at(const u8 *pt, bool pae, u32 i)
@@ -327,8 +328,9 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32 n, int prot)
 {
 	int flags = MAP_SHARED | MAP_FIXED | (n <= 16 ? MAP_POPULATE : 0);
-	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot,
-			  flags, s->phys->ram_fd, (u64)gpage << PAGE_SHIFT);
+	bool patched = win == WIN_USER && n == 1 && gpage == s->patch_gpage;
+	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
+			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
 
 	s->count->mmap_calls++;
 	s->maps += 2;
@@ -677,10 +679,9 @@ void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gp
 	u32 page = lin >> PAGE_SHIFT, gpage = (u32)(gpa >> PAGE_SHIFT);
 	u32 e = s->entry[page];
 
-	if (!s->phys->has_code[gpage]) {
-		s->phys->has_code[gpage] = 1;
+	if (!s->phys->has_code[gpage])
 		protect_gpage(s, gpage);
-	}
+	s->phys->has_code[gpage] |= PAGE_CODE;
 	if ((e & SP_TRACKED) && e >> PAGE_SHIFT == gpage) {
 		s->entry[page] = e | SP_CODE;
 		return;
@@ -701,4 +702,42 @@ void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gp
 		bool global = walk(w, lin, ACC_PEEK, &r) == 0 && r.global;
 		track(s, page, gpage, SP_CODE | (global ? SP_GLOBAL : 0));
 	}
+}
+
+/* ---- the patched page ---- */
+
+static void drop_user_mappings(struct shadow *s, u32 gpage)
+{
+	u32 next;
+
+	for (u32 link = s->rmap_head[gpage]; link; link = next) {
+		u32 page = link - 1;
+
+		next = s->rmap_next[page];
+		if (s->entry[page] & SP_USER) {
+			drop_page(s, page);
+			region_unused(s, page);
+		}
+	}
+	runs_flush(s);
+}
+
+void shadow_patch(struct shadow *s, const struct walk_ctx *w, lin_t lin, u32 gpage)
+{
+	drop_user_mappings(s, gpage);
+	protect_gpage(s, gpage);
+	s->phys->has_code[gpage] |= PAGE_PATCH;
+	s->patch_gpage = gpage;
+	shadow_prefill(s, w, lin);
+}
+
+void shadow_unpatch(struct shadow *s)
+{
+	u32 gpage = s->patch_gpage;
+
+	if (gpage == PATCH_NONE)
+		return;
+	s->patch_gpage = PATCH_NONE;
+	s->phys->has_code[gpage] &= ~PAGE_PATCH;
+	drop_user_mappings(s, gpage);
 }

@@ -58,6 +58,7 @@ enum shadow_result {
 #define SP_TRACKED (SP_MAPPED | SP_CODE)
 
 #define SNAP_NONE 0xffffffffu
+#define PATCH_NONE 0xffffffffu
 
 struct shadow_region {
 	u32 tracked;		/* pages with SP_TRACKED */
@@ -81,6 +82,11 @@ struct shadow {
 	u64 max_maps;		/* mapping budget */
 	u64 maps;		/* upper estimate of mappings made since the last full flush */
 	lin_t stub_page;	/* page of the user window that the VMM occupies, never mapped for the guest */
+
+	/* A guest page that user code sees a patched copy of. */
+	u32 patch_gpage;	/* PATCH_NONE: none */
+	int patch_fd;
+	u64 patch_off;
 
 	u32 active_count;
 	u32 snap_free;		/* head of the free list, threaded through snapshot's first word */
@@ -121,7 +127,13 @@ void shadow_unmap_all(struct shadow *s);
 
 /* Code is being translated from guest page `gpa`, fetched at `lin`: track the mapping, take write rights away. */
 void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gpa_t gpa);
-/* The page's code has been invalidated; later write faults may map it writable again. */
+/*
+ * From now on the user window shows the patch page (patch_fd, patch_off),
+ * read-only, instead of guest page gpage, wherever it is mapped.
+ */
+void shadow_patch(struct shadow *s, const struct walk_ctx *w, lin_t lin, u32 gpage);
+void shadow_unpatch(struct shadow *s);
+
 static inline bool shadow_mapped(const struct shadow *s, lin_t lin)
 {
 	return s->entry[lin >> PAGE_SHIFT] & SP_MAPPED;

@@ -28,6 +28,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/exec.h"
 #include "cpu/timer.h"
+#include "cpu/vdso.h"
 #include "vmm/boot.h"
 #include "vmm/symbols.h"
 #include "vmm/vm.h"
@@ -37,6 +38,7 @@
 #define RAM_BASE     ((u8 *)0x300000000000ull)
 #define CODE_RW_BASE ((u8 *)0x400000000000ull)
 #define CODE_RX_BASE ((u8 *)0x410000000000ull)
+#define USER_PAGES_BASE ((u8 *)0x420000000000ull)
 #define VM_SPACING   0x10000000000ull	/* a second machine in the same process is this much higher */
 
 struct machine {
@@ -54,7 +56,8 @@ struct machine {
 	struct boot_files files;
 	struct symbols *symbols;
 	u64 arena_size;
-	int ram_fd, code_fd;
+	int ram_fd, code_fd, user_fd;
+	u8 *user_pages;
 	lin_t min_addr;
 	u64 max_maps;
 };
@@ -313,7 +316,7 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	carve(&used, sizeof(*m), 4096);
 	m->arena_size = total;
 	m->vm.cfg = *cfg;
-	m->vm.event_fd = m->ram_fd = m->code_fd = -1;
+	m->vm.event_fd = m->ram_fd = m->code_fd = m->user_fd = -1;
 	m->vm.pc = carve(&used, pc_size(), 4096);
 	m->exec = carve(&used, sizeof(struct exec), 65536);
 	m->shadow = carve(&used, sizeof(struct shadow), 4096);
@@ -353,6 +356,14 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	if (!m->code_rx)
 		goto fail_errno;
 
+	what = "the user stub pages";
+	m->user_fd = memfd_create("user-stub", MFD_CLOEXEC);
+	if (m->user_fd < 0 || ftruncate(m->user_fd, USER_PAGES_SIZE) < 0)
+		goto fail_errno;
+	m->user_pages = map_fd(USER_PAGES_BASE, USER_PAGES_SIZE, PROT_READ | PROT_WRITE, m->user_fd);
+	if (!m->user_pages)
+		goto fail_errno;
+
 	what = "an eventfd";
 	m->vm.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->vm.event_fd < 0)
@@ -381,6 +392,7 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	m->exec->v.cpuid = &m->cpuid;
 	m->exec->v.engine = m->exec;
 	m->exec->clock = &m->vm.clock;
+	m->exec->no_user_patching = cfg->no_user_patching;
 	m->exec->xfeatures = host_xfeatures();
 	return &m->vm;
 
@@ -405,6 +417,10 @@ void vm_destroy(struct vm *vm)
 		munmap(m->code_rw, m->vm.cfg.cache_size);
 	if (m->code_rx)
 		munmap(m->code_rx, m->vm.cfg.cache_size);
+	if (m->user_pages)
+		munmap(m->user_pages, USER_PAGES_SIZE);
+	if (m->user_fd >= 0)
+		close(m->user_fd);
 	if (m->ram_fd >= 0)
 		close(m->ram_fd);
 	if (m->code_fd >= 0)
@@ -482,6 +498,8 @@ _Noreturn static void executor_main(struct machine *m)
 		r = exec_signals_attach(x);
 	if (!r)
 		r = exec_timer_attach(x);
+	if (!r)
+		r = vdso_attach(x, m->user_pages, m->user_fd);
 	if (!r)
 		r = direct_attach(x);
 	if (r < 0) {

@@ -1,0 +1,128 @@
+/*
+ * System calls without the host kernel.
+ *
+ * i386 Linux gives user code one function to enter the kernel by,
+ * __kernel_vsyscall in the vDSO.  Since 3.x it is
+ *
+ *	51 52 55 89 e5 0f 34 cd 80	push %ecx; push %edx; push %ebp; mov %esp,%ebp; sysenter; int $0x80
+ *
+ * and before that, from 2.6 on,
+ *
+ *	51 52 55 89 e5 0f 34 90 90 90	the same, then NOPs; a restart jumps back to the MOV
+ *
+ * SYSENTER in user code would enter the host kernel (or raise #UD), at several
+ * microseconds.  So the first time it is seen the page is copied, and in the copy
+ * seven bytes become a far jump to the stub: to 64-bit mode, without any
+ * trap.  A far jump names an absolute address, so one copy serves at
+ * whatever address a process has its vDSO.  In the first form the jump replaces
+ * everything up to the `int $0x80`, whose bytes stay where restarts look for
+ * them, and the landing does the pushes; in the second it replaces the MOV, the
+ * SYSENTER and three NOPs.
+ *
+ * The guest's own page is untouched: its kernel reads and checksums what it
+ * wrote.  If it writes the page the copy is dropped.
+ */
+#include <linux/mman.h>
+#include "base/log.h"
+#include "base/sys.h"
+#include "cpu/access.h"
+#include "cpu/vdso.h"
+
+#define PROT_READ_  1
+#define PROT_EXEC_  4
+
+#define ENTRY_LEN 10u
+
+static const u8 entry_int80[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0xcd, 0x80 };
+static const u8 entry_nops[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0x90, 0x90, 0x90 };
+
+/* Offsets in the stub page of the two 64-bit entries. */
+#define STUB_WITH_PUSHES 0u
+#define STUB_PLAIN       16u
+
+static void put_jump(u8 *p, const u8 *target)
+{
+	/* jmp *0(%rip); .quad target */
+	static const u8 op[] = { 0xff, 0x25, 0, 0, 0, 0 };
+
+	__builtin_memcpy(p, op, sizeof(op));
+	store64(p + sizeof(op), (u64)target);
+}
+
+int vdso_attach(struct exec *x, u8 *rw, int fd)
+{
+	long r;
+
+	x->user_pages = rw;
+	x->shadow->patch_fd = fd;
+	x->shadow->patch_off = PAGE_SIZE;
+	x->shadow->patch_gpage = PATCH_NONE;
+	if (x->no_user_patching)
+		return 0;
+	put_jump(rw + STUB_WITH_PUSHES, exec_vsyscall_landing);
+	put_jump(rw + STUB_PLAIN, exec_sysenter_landing);
+	r = sys_mmap((void *)(u64)STUB_ADDRESS, PAGE_SIZE, PROT_READ_ | PROT_EXEC_,
+		     MAP_SHARED | MAP_FIXED, fd, 0);
+	if (r < 0)
+		return (int)r;
+	x->shadow->stub_page = STUB_ADDRESS;
+	return 0;
+}
+
+static bool starts_with(struct vcpu *v, lin_t lin, const u8 *want, unsigned n)
+{
+	u8 have[ENTRY_LEN];
+
+	return mem_peek(v, lin, have, n) == n && __builtin_memcmp(have, want, n) == 0;
+}
+
+/* Copy the page, put the jump at `lin`, and have the shadow show the copy. */
+static void patch(struct exec *x, lin_t lin, u32 stub)
+{
+	struct vcpu *v = &x->v;
+	u8 *copy = x->user_pages + PAGE_SIZE, *at = copy + (lin & PAGE_MASK);
+	struct walk_result w;
+
+	if ((lin & PAGE_MASK) > PAGE_SIZE - ENTRY_LEN || walk(&v->walk, lin, ACC_PEEK | ACC_USER, &w) ||
+	    !phys_is_ram(v->phys, w.gpa) || w.page_size != PAGE_SIZE)
+		return;
+	if (x->shadow->patch_gpage != PATCH_NONE)
+		vdso_forget(x);
+	__builtin_memcpy(copy, v->phys->ram + (w.gpa & ~(gpa_t)PAGE_MASK), PAGE_SIZE);
+	at[0] = 0xea;				/* ljmp $HOST_CS64:stub */
+	store32(at + 1, STUB_ADDRESS + stub);
+	store16(at + 5, HOST_CS64);
+	x->vsyscall_offset = lin & PAGE_MASK;
+	x->vsyscall_page = lin & ~PAGE_MASK;
+	shadow_patch(x->shadow, &v->walk, lin, (u32)(w.gpa >> PAGE_SHIFT));
+	trace(adapt, "vDSO at %08x patched (physical page %08x)", lin, (u32)w.gpa & ~PAGE_MASK);
+}
+
+void vdso_learn(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	lin_t candidate[2] = { v->eip - 5, 0 };
+	u32 sysinfo;
+
+	if (x->no_user_patching || ++x->vdso_tries > 1000)
+		return;
+	/* Intel: the host kernel does not report where SYSENTER was; glibc's TCB has it at gs:0x10. */
+	if (mem_peek(v, v->seg[SEG_GS].base + 0x10, &sysinfo, 4) == 4)
+		candidate[1] = sysinfo;
+	for (unsigned i = 0; i < 2; i++) {
+		if (starts_with(v, candidate[i], entry_int80, sizeof(entry_int80))) {
+			patch(x, candidate[i], STUB_WITH_PUSHES);
+			return;
+		}
+		if (starts_with(v, candidate[i], entry_nops, sizeof(entry_nops))) {
+			patch(x, candidate[i] + 3, STUB_PLAIN);
+			return;
+		}
+	}
+}
+
+void vdso_forget(struct exec *x)
+{
+	shadow_unpatch(x->shadow);
+	trace(adapt, "vDSO patch dropped");
+}
