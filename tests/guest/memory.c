@@ -596,3 +596,30 @@ TEST(low_addresses)
 	p[8] = 0xc3;
 	((void (*)(void))(uintptr_t)(min + 8))();
 }
+
+/* Page zero, which the superuser may map: for DOS programs, and old bugs. */
+TEST(page_zero)
+{
+	volatile u8 *zero = mmap(NULL, 2 * PAGE, RW | PROT_EXEC, ANON | MAP_FIXED, -1, 0);
+	int fd = SYS(memfd_create("zero", 0));
+
+	if (zero == MAP_FAILED)
+		check_skip("not allowed: %s", strerror(errno));
+	__asm__ volatile("" : "+r"(zero));	/* the compiler must not know it is null */
+	for (int i = 0; i < 2 * PAGE; i += 4)
+		*(volatile u32 *)(zero + i) = i * 3;
+	for (int i = 0; i < 2 * PAGE; i += 4)
+		CHECK_EQ(*(volatile u32 *)(zero + i), i * 3);
+	*(volatile u32 *)(zero + PAGE - 2) = 0x11223344;	/* across the end of it */
+	CHECK_EQ(*(volatile u16 *)(zero + PAGE), 0x1122);
+	*(volatile double *)(zero + 64) = 1.5;
+	CHECK(*(volatile double *)(zero + 64) * 2 == 3);
+	CHECK_EQ(pwrite(fd, (void *)(uintptr_t)(zero + 8), 8, 0), 8);
+	CHECK_EQ(pread(fd, (void *)(uintptr_t)(zero + 16), 8, 0), 8);
+	CHECK_EQ(*(volatile u32 *)(zero + 16), 8 * 3);
+	zero[32] = 0xb8, *(volatile u32 *)(zero + 33) = 4321, zero[37] = 0xc3;
+	CHECK_EQ(((u32 (*)(void))(uintptr_t)(zero + 32))(), 4321);
+	SYS(munmap((void *)(uintptr_t)zero, PAGE));
+	CHECK_EQ(probe(zero + 8, false), SIGSEGV);
+	CHECK_EQ(probe(zero + PAGE + 8, false), 0);
+}

@@ -1,6 +1,6 @@
 /*
- * Runs the test programs beside it (t/NAME, or those named in its arguments;
- * NAME/TEST picks one test), passes their lines on, adds them up, and ends with
+ * run [-j N] [NAME[/TEST]]...: runs the test programs beside it (t/NAME), or
+ * those named, N at a time; passes their lines on, adds them up, and ends with
  *     RINGER-TESTS: N passed, N failed
  * A program that ends badly without a FAIL line of its own counts as a failure.
  */
@@ -11,10 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROGRAMS_MAX = 64 };
+enum { PROGRAMS_MAX = 64, JOBS_MAX = 16 };
 
-static int passed, failed, skipped;
-
+/* In a worker: its standard output is the runner's pipe, and lines are short enough to stay whole in it. */
 static void run_program(const char *dir, char *spec)
 {
 	char path[512], line[1024], *argv[3] = { path };
@@ -27,8 +26,8 @@ static void run_program(const char *dir, char *spec)
 	argv[1] = test;
 	snprintf(path, sizeof path, "%s/t/%s", dir, spec);
 	if (pipe(fd) < 0 || (pid = fork()) < 0) {
-		perror("run");
-		failed++;
+		printf("FAIL %s: cannot be started\n", spec);
+		fflush(stdout);
 		return;
 	}
 	if (pid == 0) {
@@ -44,17 +43,13 @@ static void run_program(const char *dir, char *spec)
 	while (fgets(line, sizeof line, f)) {
 		fputs(line, stdout);
 		fflush(stdout);
-		passed += strncmp(line, "ok ", 3) == 0;
-		skipped += strncmp(line, "skip ", 5) == 0;
 		fails += strncmp(line, "FAIL ", 5) == 0;
 	}
 	fclose(f);
 	waitpid(pid, &st, 0);
-	if (st && !fails) {
+	if (st && !fails)
 		printf("FAIL %s: ended with wait status 0x%x\n", spec, st);
-		fails = 1;
-	}
-	failed += fails;
+	fflush(stdout);
 }
 
 static int by_name(const void *a, const void *b)
@@ -64,20 +59,24 @@ static int by_name(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	char dir[256], *names[PROGRAMS_MAX];
-	int n = 0;
+	char dir[256], path[300], line[1024], *names[PROGRAMS_MAX];
+	int n = 0, jobs = 1, passed = 0, failed = 0, skipped = 0, fd[2];
+	FILE *f;
 
 	snprintf(dir, sizeof dir, "%s", argv[0]);
 	if (strrchr(dir, '/'))
 		*strrchr(dir, '/') = 0;
 	else
 		strcpy(dir, ".");
-	setenv("TESTS_DIR", dir, 1);
-	if (argc > 1) {
-		for (int i = 1; i < argc; i++)
-			run_program(dir, argv[i]);
-	} else {
-		char path[300];
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-j") == 0 && i + 1 < argc)
+			jobs = atoi(argv[++i]);
+		else if (n < PROGRAMS_MAX)
+			names[n++] = argv[i];
+	}
+	if (jobs < 1 || jobs > JOBS_MAX)
+		return 2;
+	if (n == 0) {
 		struct dirent *e;
 		DIR *d;
 
@@ -87,9 +86,30 @@ int main(int argc, char **argv)
 			if (e->d_name[0] != '.' && n < PROGRAMS_MAX)
 				names[n++] = strdup(e->d_name);
 		qsort(names, n, sizeof *names, by_name);
-		for (int i = 0; i < n; i++)
-			run_program(dir, names[i]);
 	}
+	if (pipe(fd) < 0)
+		return 2;
+	for (int k = 0; k < jobs; k++) {
+		if (fork() == 0) {
+			dup2(fd[1], 1);
+			close(fd[0]);
+			close(fd[1]);
+			for (int i = k; i < n; i += jobs)
+				run_program(dir, names[i]);
+			_exit(0);
+		}
+	}
+	close(fd[1]);
+	f = fdopen(fd[0], "r");
+	while (fgets(line, sizeof line, f)) {
+		fputs(line, stdout);
+		fflush(stdout);
+		passed += strncmp(line, "ok ", 3) == 0;
+		skipped += strncmp(line, "skip ", 5) == 0;
+		failed += strncmp(line, "FAIL ", 5) == 0;
+	}
+	while (wait(NULL) > 0)
+		;
 	if (skipped)
 		printf("    %d skipped\n", skipped);
 	printf("RINGER-TESTS: %d passed, %d failed\n", passed, failed);
