@@ -126,7 +126,7 @@ static void to_monitor(struct exec *x, u64 *bucket)
 {
 	u64 now = rdtsc();
 
-	*bucket += now - x->t_enter;
+	*bucket += clock_tsc_to_ns(x->clock, now - x->t_enter);
 	x->t_enter = now;
 }
 

@@ -375,7 +375,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		if (v->cpl == 3)
 			bt->count->user_insns += b->insns;
 	}
-	bt->count->translate_ns += rdtsc() - start;
+	bt->count->translate_ns += clock_tsc_to_ns(x->clock, rdtsc() - start);
 	if (trace_on(TRACE_translate)) {
 		u8 guest[BLOCK_BYTES_MAX + 16];
 		unsigned first = PAGE_SIZE - (lin0 & PAGE_MASK), len = b->guest_len;

@@ -52,7 +52,7 @@ bool direct_possible(const struct vcpu *v)
 	       cs->base == 0 && cs->limit == 0xffffffffu && !(ss->attr & SEG_NULL) &&
 	       flat_or_null(ss) && flat_or_null(&v->seg[SEG_DS]) && flat_or_null(&v->seg[SEG_ES]) &&
 	       class_of(v, MODE_FS_SHIFT) <= SEGC_FLAT4G && class_of(v, MODE_GS_SHIFT) <= SEGC_FLAT4G &&
-	       !(v->cr0 & CR0_EM) && !v->dr7;
+	       !(v->cr0 & CR0_EM) && !(v->dr7 & 0xff);
 }
 
 /* The host selector that stands for a usable flat-4G FS or GS with any base. */
@@ -99,6 +99,11 @@ static void sync_one(struct exec *x, enum seg s, u16 now, u16 *loaded)
 		trace(unimp, "user code loaded selector %04x that the guest lacks", now);
 		x->v.exc = saved;
 	}
+}
+
+static bool segments_changed(const struct exec *x)
+{
+	return read_gs() != x->user_gs || read_fs() != x->user_fs || read_ds() != x->user_ds || read_es() != x->user_es;
 }
 
 /* User code may have loaded segment registers on its own: bring the vCPU in step. */
@@ -148,13 +153,13 @@ u64 direct_run(struct exec *x)
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	now = rdtsc();
-	v->count->ns_monitor += now - x->t_enter;
+	v->count->ns_monitor += clock_tsc_to_ns(x->clock, now - x->t_enter);
 	x->t_enter = now;
 	ret = exec_enter_user(x);
 	if (ret == RET_SYSENTER && x->t_enter == now) {
 		v->count->exit_syscall_fast++;
 		now = rdtsc();
-		v->count->ns_user += now - x->t_enter;
+		v->count->ns_user += clock_tsc_to_ns(x->clock, now - x->t_enter);
 		x->t_enter = now;
 	}
 	sync_segments(x);
@@ -191,7 +196,9 @@ static u64 page_fault(struct exec *x, const struct sig_frame *f)
 	u32 err = 0;
 	u64 base;
 
-	/* A segment base that is not the guest's: user code reloaded FS or GS.  Set it and retry. */
+	/* Segment registers that user code has loaded itself: give them the guest's bases and retry. */
+	if (segments_changed(x))
+		return RET_DISPATCH;
 	__asm__ volatile("rdgsbase %0" : "=r"(base));
 	if (base != x->user_gsbase)
 		return RET_DISPATCH;
@@ -269,6 +276,8 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 		return RET_EXCEPTION;
 	case EXC_GP: case EXC_SS: case EXC_NP: case EXC_NM: case EXC_TS:
 	default:
+		if (segments_changed(x))
+			return RET_DISPATCH;
 		/* Privileged, segment-loading or I/O instructions: the translator knows their rules. */
 		return RET_EMULATE;
 	}

@@ -434,7 +434,9 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 		s->count->shadow_flushes++;
 		shadow_unmap_all(s);
 	}
-	if (large)
+	if ((s->entry[page] & SP_MAPPED) && s->entry[page] >> PAGE_SHIFT == gpage)
+		;	/* only its rights change */
+	else if (large)
 		large_extent(s, w, page, r, flags, &first, &n);
 	else if (!s->phys->has_code[gpage])
 		n = small_extent(s, w, page, r, flags);

@@ -30,6 +30,7 @@
 #include "cpu/timer.h"
 #include "cpu/vdso.h"
 #include "vmm/boot.h"
+#include "vmm/guest_symbols.h"
 #include "vmm/symbols.h"
 #include "vmm/vm.h"
 
@@ -54,7 +55,8 @@ struct machine {
 	struct cpuid_table cpuid;
 	struct platform platform;
 	struct boot_files files;
-	struct symbols *symbols;
+	struct symbols *symbols;		/* --symbols FILE */
+	struct guest_symbols *names;
 	u64 arena_size;
 	int ram_fd, code_fd, user_fd;
 	u8 *user_pages;
@@ -269,11 +271,6 @@ static int build_devices(struct machine *m)
 	return pc_init(vm->pc, &pc);
 }
 
-static const char *find_symbol(void *opaque, u32 addr, u32 *offset)
-{
-	return symbols_find(opaque, addr, offset);
-}
-
 /* The engine's state, as at power-on.  The tables' pages go back to the host. */
 static void reset_engine(struct machine *m)
 {
@@ -290,10 +287,9 @@ static void reset_engine(struct machine *m)
 	memset(vm->phys.has_code, 0, vm->phys.ram_size >> PAGE_SHIFT);
 	shadow_init(m->shadow, &vm->phys, &vm->counters, m->shadow_tables, m->min_addr, m->max_maps);
 	bt_init(m->bt, &cfg, &vm->phys, m->shadow, &vm->counters, m->code_rw, m->code_rx, m->bt_tables);
-	if (m->symbols) {
-		m->bt->symbol = find_symbol;
-		m->bt->symbol_opaque = m->symbols;
-	}
+	guest_symbols_forget(m->names);
+	m->bt->symbol = guest_symbols_find;
+	m->bt->symbol_opaque = m->names;
 }
 
 struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
@@ -394,6 +390,10 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	m->exec->clock = &m->vm.clock;
 	m->exec->no_user_patching = cfg->no_user_patching;
 	m->exec->xfeatures = host_xfeatures();
+	what = "memory for symbols";
+	m->names = guest_symbols_new(&m->exec->v, m->symbols);
+	if (!m->names)
+		goto fail_errno;
 	return &m->vm;
 
 fail_errno:
@@ -410,6 +410,7 @@ void vm_destroy(struct vm *vm)
 	struct machine *m = machine_of(vm);
 
 	boot_free_files(&m->files);
+	guest_symbols_free(m->names);
 	symbols_free(m->symbols);
 	if (m->vm.phys.ram)
 		munmap(m->vm.phys.ram, m->vm.phys.ram_size);
@@ -572,6 +573,19 @@ void vm_join(struct vm *vm)
 	waitpid(vm->executor_pid, NULL, 0);
 gone:
 	vm->executor_pid = vm->executor_tid = 0;
+}
+
+unsigned vm_profile(struct vm *vm, struct profile_row *out, unsigned max)
+{
+	struct machine *m = machine_of(vm);
+	struct profile_block blocks[PROFILE_MAX];
+	unsigned n = bt_profile(m->bt, blocks, max < PROFILE_MAX ? max : PROFILE_MAX);
+
+	for (unsigned i = 0; i < n; i++) {
+		out[i] = (struct profile_row){ .guest_eip = blocks[i].eip, .count = blocks[i].runs };
+		out[i].symbol = guest_symbols_find(m->names, blocks[i].eip, &out[i].offset);
+	}
+	return n;
 }
 
 const char *stop_text(enum stop_reason r)
