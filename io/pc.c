@@ -16,12 +16,15 @@
 #include "io/debug_exit.h"
 #include "io/debugcon.h"
 #include "io/fw_cfg.h"
+#include "io/i8042.h"
 #include "io/ioapic.h"
 #include "io/lapic.h"
 #include "io/pc.h"
 #include "io/pci.h"
 #include "io/pic.h"
 #include "io/pit.h"
+#include "io/reset.h"
+#include "io/rtc.h"
 #include "io/uart.h"
 
 #define PC_CPUS_MAX 8u
@@ -42,6 +45,9 @@ struct pc {
 	struct lapic lapic[PC_CPUS_MAX];
 	struct ioapic ioapic;
 	struct pit pit;
+	struct rtc rtc;
+	struct i8042 i8042;
+	struct reset_ports reset_ports;
 	struct acpi_pm acpi_pm;
 	struct pci pci;
 	struct fw_cfg fw_cfg;
@@ -238,6 +244,13 @@ static void poweroff(void *opaque)
 	pc->cfg.event(pc->cfg.opaque, MACHINE_POWEROFF, 0);
 }
 
+static void reset(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	pc->cfg.event(pc->cfg.opaque, MACHINE_RESET, 0);
+}
+
 static void debug_exit(void *opaque, int code)
 {
 	struct pc *pc = opaque;
@@ -296,6 +309,9 @@ int pc_init(struct pc *pc, const struct pc_config *cfg)
 	bus_init(&pc->bus, cfg->clock, cfg->phys);
 	if ((r = init_interrupts(pc)) < 0 ||
 	    (r = pit_init(&pc->pit, &pc->bus, line(pc, 0, SRC_DEVICE))) < 0 ||
+	    (r = rtc_init(&pc->rtc, &pc->bus, line(pc, 8, SRC_DEVICE), cfg->rtc_offset)) < 0 ||
+	    (r = i8042_init(&pc->i8042, &pc->bus, line(pc, 1, SRC_DEVICE), reset, pc)) < 0 ||
+	    (r = reset_ports_init(&pc->reset_ports, &pc->bus, reset, pc)) < 0 ||
 	    (r = acpi_pm_init(&pc->acpi_pm, &pc->bus, line(pc, PC_ACPI_SCI_IRQ, SRC_ACPI), poweroff, pc)) < 0 ||
 	    (r = pci_init(&pc->pci, &pc->bus)) < 0 ||
 	    (r = fw_cfg_init(&pc->fw_cfg, &pc->bus, cfg)) < 0 ||
@@ -316,6 +332,9 @@ void pc_reset(struct pc *pc)
 	for (unsigned i = 0; i < PC_SERIAL_MAX; i++)
 		if (pc->cfg.serial[i])
 			uart_reset(&pc->uart[i]);
+	rtc_reset(&pc->rtc);
+	i8042_reset(&pc->i8042);
+	reset_ports_reset(&pc->reset_ports);
 	acpi_pm_reset(&pc->acpi_pm);
 	pci_reset(&pc->pci);
 	fw_cfg_reset(&pc->fw_cfg);
@@ -343,6 +362,10 @@ void pc_describe(struct pc *pc, void (*print)(const char *fmt, ...))
 		print("pit%u: mode %u count %u%s%s\n", i, c->mode, c->count, c->loaded ? "" : " stopped",
 		      c->gate ? "" : " gated");
 	}
+	print("rtc: a %02x b %02x c %02x second %lld\n", pc->rtc.cmos[10], pc->rtc.cmos[11], pc->rtc.cmos[12],
+	      (long long)pc->rtc.seen_sec);
+	print("i8042: command byte %02x output %02x%s\n", pc->i8042.ram[0], pc->i8042.out,
+	      pc->i8042.full ? " full" : "");
 	for (unsigned i = 0; i < pc->cfg.cpus; i++) {
 		const struct lapic *l = &pc->lapic[i];
 
