@@ -575,12 +575,38 @@ gone:
 	vm->executor_pid = vm->executor_tid = 0;
 }
 
+/* One row an address: an address has several blocks when it was translated more than once. */
+static unsigned merge_profile(struct profile_block *b, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned j = 0;
+
+		while (j < kept && b[j].eip != b[i].eip)
+			j++;
+		if (j < kept)
+			b[j].runs += b[i].runs;
+		else
+			b[kept++] = b[i];
+	}
+	for (unsigned i = 1; i < kept; i++)
+		for (unsigned j = i; j > 0 && b[j - 1].runs < b[j].runs; j--) {
+			struct profile_block t = b[j];
+
+			b[j] = b[j - 1];
+			b[j - 1] = t;
+		}
+	return kept;
+}
+
 unsigned vm_profile(struct vm *vm, struct profile_row *out, unsigned max)
 {
 	struct machine *m = machine_of(vm);
-	struct profile_block blocks[PROFILE_MAX];
-	unsigned n = bt_profile(m->bt, blocks, max < PROFILE_MAX ? max : PROFILE_MAX);
+	struct profile_block blocks[4 * PROFILE_MAX];
+	unsigned n = merge_profile(blocks, bt_profile(m->bt, blocks, ARRAY_SIZE(blocks)));
 
+	n = n < max ? n : max;
 	for (unsigned i = 0; i < n; i++) {
 		out[i] = (struct profile_row){ .guest_eip = blocks[i].eip, .count = blocks[i].runs };
 		out[i].symbol = guest_symbols_find(m->names, blocks[i].eip, &out[i].offset);

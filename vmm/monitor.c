@@ -44,6 +44,7 @@ struct monitor {
 	struct escape escape;
 	FILE *stats_file;	/* opened before the machine runs: a bad path is known then */
 	bool uses_terminal;
+	char death[64];		/* how the executor ended, if it was not asked to */
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
 	u64 stats_deadline;	/* a requested report is printed then at the latest */
@@ -161,9 +162,9 @@ static void check_executor(struct monitor *m)
 	if (stop_reason(m) != STOP_NONE)
 		return;
 	if (si.si_code == CLD_EXITED)
-		log_error("the executor ended with status %d", si.si_status);
+		snprintf(m->death, sizeof m->death, ": status %d", si.si_status);
 	else
-		log_error("the executor was killed by signal %d (%s)", si.si_status, strsignal(si.si_status));
+		snprintf(m->death, sizeof m->death, ": signal %d (%s)", si.si_status, strsignal(si.si_status));
 	vm_stop(m->vm, STOP_EXECUTOR_DIED, 0);
 }
 
@@ -388,6 +389,11 @@ static int report(struct monitor *m)
 	enum stop_reason why = stop_reason(m);
 	int status = stop_status(m->vm);
 
+	if (m->cfg.profile) {
+		struct profile_row rows[PROFILE_MAX];
+
+		stats_set_profile(rows, vm_profile(m->vm, rows, PROFILE_MAX));
+	}
 	if ((m->cfg.stats && !m->cfg.stats_file) || m->cfg.profile)
 		stats_print(m->vm, log_raw);
 	if (m->stats_file) {
@@ -403,7 +409,7 @@ static int report(struct monitor *m)
 		return 128 + m->quit_signal;
 	}
 	if (why != STOP_POWEROFF && why != STOP_QUIT && why != STOP_DEBUG_EXIT)
-		log_error("%s", stop_text(why));
+		log_error("%s%s", stop_text(why), m->death);
 	return status;
 }
 

@@ -18,7 +18,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum unit { UNIT_count, UNIT_bytes, UNIT_ns, UNIT_insns };
+enum unit { UNIT_count, UNIT_bytes, UNIT_ticks, UNIT_ns, UNIT_insns };
 enum form { FORM_PERCENT, FORM_TIMES };
 
 enum section_id {
@@ -122,6 +122,7 @@ static void format_value(char *buf, size_t size, u64 v, enum unit unit)
 	case UNIT_bytes:
 		format_scaled(buf, size, (double)v, bytes, ARRAY_SIZE(bytes), 1024);
 		break;
+	case UNIT_ticks:	/* in a snapshot: ns */
 	case UNIT_ns:
 		format_scaled(buf, size, (double)v, times, ARRAY_SIZE(times), 1000);
 		break;
@@ -130,6 +131,28 @@ static void format_value(char *buf, size_t size, u64 v, enum unit unit)
 		format_grouped(buf, size, v);
 		break;
 	}
+}
+
+/* ---- The snapshot ---- */
+
+static u64 row_value(const struct row *r, const struct counters *c)
+{
+	u64 v;
+
+	memcpy(&v, (const u8 *)c + r->offset, sizeof v);
+	return v;
+}
+
+/* The counters as they are now, ticks turned into nanoseconds. */
+static void take_snapshot(const struct vm *vm, struct counters *c)
+{
+	*c = vm->counters;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].name && rows[i].unit == UNIT_ticks) {
+			u64 ns = clock_tsc_to_ns(&vm->clock, row_value(&rows[i], c));
+
+			memcpy((u8 *)c + rows[i].offset, &ns, sizeof ns);
+		}
 }
 
 /* ---- Text ---- */
@@ -144,14 +167,6 @@ static void line(void (*print)(const char *fmt, ...), const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	print("%s\n", text);
-}
-
-static u64 row_value(const struct row *r, const struct counters *c)
-{
-	u64 v;
-
-	memcpy(&v, (const u8 *)c + r->offset, sizeof v);
-	return v;
 }
 
 static void print_counters(const struct counters *c, double seconds, void (*print)(const char *fmt, ...))
@@ -215,21 +230,24 @@ static void print_profile(void (*print)(const char *fmt, ...))
 	line(print, "Hottest blocks");
 	for (size_t i = 0; i < profile.n; i++) {
 		const struct profile_row *r = &profile.rows[i];
-		char count[40], ns[40] = "";
+		char count[40], ns[40] = "", where[200] = "";
 
+		if (r->symbol)
+			snprintf(where, sizeof where, "%s+0x%x", r->symbol, r->offset);
 		format_value(count, sizeof count, r->count, UNIT_count);
 		if (r->ns)
 			format_value(ns, sizeof ns, r->ns, UNIT_ns);
-		line(print, "  %08x           %16s %12s  %s", r->guest_eip, count, ns, r->symbol ? r->symbol : "");
+		line(print, "  %08x           %16s %12s  %s", r->guest_eip, count, ns, where);
 	}
 }
 
 void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...))
 {
-	struct counters c = vm->counters;
 	u64 up = clock_ns(&vm->clock);
+	struct counters c;
 	char text[40];
 
+	take_snapshot(vm, &c);
 	format_value(text, sizeof text, up, UNIT_ns);
 	line(print, "ringer: statistics after %s (%s)", text, stop_text((enum stop_reason)vm->stop_reason));
 	print_counters(&c, (double)up / 1e9, print);
@@ -315,19 +333,20 @@ static json_t *json_profile(void)
 	for (size_t i = 0; i < profile.n; i++) {
 		const struct profile_row *r = &profile.rows[i];
 
-		json_array_append_new(all, json_pack("{s:I, s:I, s:I, s:s?}", "eip", (json_int_t)r->guest_eip,
+		json_array_append_new(all, json_pack("{s:I, s:I, s:I, s:s?, s:I}", "eip", (json_int_t)r->guest_eip,
 						     "count", (json_int_t)r->count, "ns", (json_int_t)r->ns,
-						     "symbol", r->symbol));
+						     "symbol", r->symbol, "offset", (json_int_t)r->offset));
 	}
 	return all;
 }
 
 int stats_write_json(const struct vm *vm, FILE *out)
 {
-	struct counters c = vm->counters;
 	json_t *root = json_object();
+	struct counters c;
 	int r;
 
+	take_snapshot(vm, &c);
 	json_object_set_new(root, "stop", json_string(stop_text((enum stop_reason)vm->stop_reason)));
 	json_object_set_new(root, "status", json_integer(stop_status(vm)));
 	json_object_set_new(root, "uptime_ns", json_integer((json_int_t)clock_ns(&vm->clock)));

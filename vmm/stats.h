@@ -8,12 +8,6 @@
 #include <stdio.h>
 #include "vmm/vm.h"
 
-struct profile_row {
-	u32 guest_eip;
-	u64 count;		/* executions */
-	u64 ns;			/* 0: not measured */
-	const char *symbol;	/* NULL: unknown; outlives the reports */
-};
 /* The hottest blocks, for the reports to come.  The rows are copied, the names are not. */
 void stats_set_profile(const struct profile_row *rows, size_t n);
 

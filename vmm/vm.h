@@ -65,6 +65,19 @@ void vm_join(struct vm *vm);
 void vm_kick(struct vm *vm, unsigned cpu);
 void vm_destroy(struct vm *vm);
 
+/*
+ * Monitor, with the executor stopped: the blocks executed most, most first.
+ * Returns how many; at most PROFILE_MAX.  Needs cfg.profile.
+ */
+#define PROFILE_MAX 40u
+struct profile_row {
+	u32 guest_eip, offset;
+	u64 count;		/* executions */
+	u64 ns;			/* 0: not measured */
+	const char *symbol;	/* NULL: unknown; lives as long as the machine */
+};
+unsigned vm_profile(struct vm *vm, struct profile_row *out, unsigned max);
+
 const char *stop_text(enum stop_reason r);
 int stop_status(const struct vm *vm);	/* the process exit status for vm's stop reason and code */
 

@@ -195,7 +195,7 @@ END_TEST
 START_TEST(profile)
 {
 	struct profile_row rows[] = {
-		{ 0xc1000040, 123456, 0, "start_kernel" }, { 0xc1000080, 77, 5000, NULL },
+		{ 0xc1000040, 0x13, 123456, 0, "start_kernel" }, { 0xc1000080, 0, 77, 5000, NULL },
 	};
 	json_t *all;
 
@@ -210,6 +210,7 @@ START_TEST(profile)
 	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(all, 0), "symbol")), "start_kernel");
 	ck_assert(json_is_null(json_object_get(json_array_get(all, 1), "symbol")));
 	ck_assert_ptr_nonnull(strstr(text, "c1000040"));
+	ck_assert_ptr_nonnull(strstr(text, "start_kernel+0x13"));
 	ck_assert_ptr_nonnull(strstr(text, "123,456"));
 }
 END_TEST
