@@ -31,6 +31,7 @@
 #include "cpu/vdso.h"
 #include "vmm/boot.h"
 #include "vmm/guest_symbols.h"
+#include "vmm/memory_use.h"
 #include "vmm/symbols.h"
 #include "vmm/vm.h"
 
@@ -573,6 +574,26 @@ void vm_join(struct vm *vm)
 	waitpid(vm->executor_pid, NULL, 0);
 gone:
 	vm->executor_pid = vm->executor_tid = 0;
+}
+
+void vm_measure_processes(struct vm *vm)
+{
+	u64 bytes = memory_of_process((int)getpid()) +
+		    (vm->executor_pid > 0 ? memory_of_process(vm->executor_pid) : 0);
+
+	vm->counters.mem_process = max_u64(vm->counters.mem_process, bytes);
+}
+
+void vm_measure_memory(struct vm *vm)
+{
+	struct machine *m = machine_of(vm);
+	struct counters *c = &vm->counters;
+
+	vm_measure_processes(vm);
+	c->mem_code = memory_of_file(m->code_fd);
+	c->mem_blocks = memory_touched(m->bt_tables, m->bt_tables_size);
+	c->mem_shadow = memory_touched(m->shadow_tables, m->shadow_tables_size);
+	c->mem_machine = memory_touched(m, m->arena_size) - c->mem_blocks - c->mem_shadow;
 }
 
 /* One row an address: an address has several blocks when it was translated more than once. */

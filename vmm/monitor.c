@@ -32,6 +32,7 @@
 #define FLUSH_PATIENCE_NS      2000000000ull
 #define FLUSH_PATIENCE_QUIT_NS  200000000ull
 #define STATS_WAIT_NS           200000000ull
+#define MEASURE_EVERY_NS       1000000000ull
 #define BACKENDS (SERIAL_MAX + 1)
 
 struct monitor {
@@ -47,6 +48,7 @@ struct monitor {
 	char death[64];		/* how the executor ended, if it was not asked to */
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
+	u64 next_measure;	/* of the processes' memory, if it will be reported */
 	u64 stats_deadline;	/* a requested report is printed then at the latest */
 };
 
@@ -64,13 +66,19 @@ static enum stop_reason stop_reason(const struct monitor *m)
 
 /* ---- Statistics on demand ---- */
 
+static void print_stats(struct monitor *m)
+{
+	vm_measure_memory(m->vm);
+	stats_print(m->vm, log_raw);
+}
+
 /* Ask the executor to bring its counters up to date; the loop prints when it has, or soon. */
 static void request_stats(struct monitor *m)
 {
 	if (m->stats_deadline != LOOP_FOREVER)
 		return;
 	if (m->vm->executor_pid <= 0) {
-		stats_print(m->vm, log_raw);
+		print_stats(m);
 		return;
 	}
 	__atomic_fetch_add(&m->vm->stats_request, 1, __ATOMIC_SEQ_CST);
@@ -88,7 +96,7 @@ static void check_stats(struct monitor *m)
 	    monotonic_ns() < m->stats_deadline)
 		return;
 	m->stats_deadline = LOOP_FOREVER;
-	stats_print(m->vm, log_raw);
+	print_stats(m);
 }
 
 /* ---- The console's keys ---- */
@@ -262,7 +270,7 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 	m->cfg = vm->cfg;
 	m->signal_fd = -1;
 	m->events = m->signals = (struct source)SOURCE_INIT;
-	m->stats_deadline = m->time_limit = LOOP_FOREVER;
+	m->stats_deadline = m->time_limit = m->next_measure = LOOP_FOREVER;
 	r = loop_open(&m->loop);
 	if (!r)
 		r = take_signals(m);
@@ -309,7 +317,7 @@ void monitor_destroy(struct monitor *m)
 
 static u64 next_deadline(const struct monitor *m)
 {
-	u64 at = min_u64(m->time_limit, m->stats_deadline);
+	u64 at = min_u64(min_u64(m->time_limit, m->stats_deadline), m->next_measure);
 
 	for (size_t i = 0; i < BACKENDS; i++)
 		if (m->backend[i])
@@ -327,6 +335,10 @@ static void turn(struct monitor *m)
 		if (m->backend[i])
 			backend_tick(m->backend[i], now);
 	check_stats(m);
+	if (now >= m->next_measure) {
+		vm_measure_processes(m->vm);
+		m->next_measure = now + MEASURE_EVERY_NS;
+	}
 	if (now >= m->time_limit)
 		vm_stop(m->vm, STOP_TIMEOUT, 0);
 }
@@ -389,6 +401,8 @@ static int report(struct monitor *m)
 	enum stop_reason why = stop_reason(m);
 	int status = stop_status(m->vm);
 
+	if (m->cfg.stats)
+		vm_measure_memory(m->vm);
 	if (m->cfg.profile) {
 		struct profile_row rows[PROFILE_MAX];
 
@@ -419,6 +433,8 @@ int monitor_run(struct monitor *m)
 		m->time_limit = monotonic_ns() + m->cfg.timeout_ns;
 	while (clients_missing(m) && stop_reason(m) == STOP_NONE)
 		turn(m);
+	if (m->cfg.stats)
+		m->next_measure = monotonic_ns() + MEASURE_EVERY_NS / 20;	/* soon: the run may be short */
 	if (m->uses_terminal)
 		terminal_raw(STDIN_FILENO);
 	if (stop_reason(m) == STOP_NONE)

@@ -66,6 +66,14 @@ void vm_kick(struct vm *vm, unsigned cpu);
 void vm_destroy(struct vm *vm);
 
 /*
+ * Monitor: bring the counters of section `memory` up to date.  What processes
+ * use is the most that was seen by the quick _processes, called now and then,
+ * because an executor that has ended uses nothing.
+ */
+void vm_measure_memory(struct vm *vm);
+void vm_measure_processes(struct vm *vm);
+
+/*
  * Monitor, with the executor stopped: the blocks executed most, most first.
  * Returns how many; at most PROFILE_MAX.  Needs cfg.profile.
  */
