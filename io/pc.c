@@ -6,8 +6,9 @@
  * APIC; whichever the guest has unmasked answers.  Inputs are shared: each
  * source has a bit of its own in `sources`, the line is their OR.
  *
- * A CPU's INTR is (its local APIC has a vector) or (its LINT0 passes the
- * 8259's INT).  `asserted` is what cpu_intr was last told.
+ * A CPU's INTR is (its local APIC has a vector) or (the 8259's INT reaches it
+ * through LINT0 or as an ExtINT message from the I/O APIC's input 0).
+ * `asserted` is what cpu_intr was last told.
  */
 #include <errno.h>
 #include "base/bits.h"
@@ -40,6 +41,7 @@ struct pc {
 	struct pc_config cfg;
 	struct pc_stats stats;
 	bool asserted[PC_CPUS_MAX];
+	bool extint[PC_CPUS_MAX];	/* the I/O APIC announced the 8259's INT, which is still up */
 	u8 sources[GSI_COUNT];
 	struct pic pic;
 	struct lapic lapic[PC_CPUS_MAX];
@@ -87,11 +89,17 @@ static struct irq_line line(struct pc *pc, unsigned gsi, unsigned source)
 	return (struct irq_line){ gsi_set, pc, gsi | source << LINE_SOURCE };
 }
 
+/* Would this CPU's acknowledge cycle reach the 8259? */
+static bool takes_extint(const struct pc *pc, unsigned cpu)
+{
+	return pc->pic.out && (pc->extint[cpu] || lapic_accepts_extint(&pc->lapic[cpu]));
+}
+
 static bool deliverable(const struct pc *pc, unsigned cpu)
 {
 	const struct lapic *l = &pc->lapic[cpu];
 
-	return lapic_intr(l) >= 0 || (pc->pic.out && lapic_accepts_extint(l));
+	return lapic_intr(l) >= 0 || takes_extint(pc, cpu);
 }
 
 static void update_cpu(void *opaque, unsigned cpu)
@@ -109,7 +117,9 @@ static void pic_out(void *opaque, bool level)
 {
 	struct pc *pc = opaque;
 
+	ioapic_set(&pc->ioapic, 0, level);
 	for (unsigned i = 0; i < pc->cfg.cpus; i++) {
+		pc->extint[i] &= level;
 		lapic_lint(&pc->lapic[i], 0, level);
 		update_cpu(pc, i);	/* a LAPIC that is switched off tells nothing */
 	}
@@ -122,7 +132,7 @@ int pc_intr_ack(struct pc *pc, unsigned cpu)
 
 	lock_acquire(&pc->bus.lock);
 	vector = lapic_ack(l);
-	if (vector < 0 && pc->pic.out && lapic_accepts_extint(l))
+	if (vector < 0 && takes_extint(pc, cpu))
 		vector = pic_ack(&pc->pic);
 	if (vector < 0)
 		pc->stats.spurious++;
@@ -175,6 +185,16 @@ static void ioapic_message(void *opaque, u8 dest, bool logical, unsigned mode, u
 {
 	struct pc *pc = opaque;
 
+	if (mode == LAPIC_EXTINT) {
+		u32 targets = matching(pc, logical, dest);
+
+		for (unsigned i = 0; i < pc->cfg.cpus; i++)
+			if (bit_test(targets, i) && pc->pic.out) {
+				pc->extint[i] = true;
+				update_cpu(pc, i);
+			}
+		return;
+	}
 	deliver(pc, matching(pc, logical, dest), vector, mode, level);
 }
 

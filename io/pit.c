@@ -104,7 +104,9 @@ static void arm(struct pit *p)
 	u64 now = bus_now(p->bus), due = tick_ns(p->edge, PIT_HZ), period = tick_ns(p->ch[0].count, PIT_HZ);
 
 	if (due <= now)
-		due = now + max_u64(period / 4, TICK_SPACING_NS);
+		due = now + period / 4;
+	if (is_periodic(&p->ch[0]))	/* whatever rate the guest asks for */
+		due = max_u64(due, now + TICK_SPACING_NS);
 	timer_arm(p->bus, &p->timer, due);
 }
 
@@ -119,7 +121,7 @@ static void restart(struct pit *p, u64 now)
 		return;
 	}
 	p->edge = c->start + c->count + (c->mode == 4 ? 1 : 0);
-	arm(p);
+	timer_arm(p->bus, &p->timer, tick_ns(p->edge, PIT_HZ));
 }
 
 static void edge_due(void *dev, u64 ns)
