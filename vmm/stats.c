@@ -18,7 +18,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum unit { UNIT_count, UNIT_bytes, UNIT_ticks, UNIT_ns, UNIT_insns };
+enum unit { UNIT_count, UNIT_bytes, UNIT_ns, UNIT_insns };
 enum form { FORM_PERCENT, FORM_TIMES };
 
 enum section_id {
@@ -122,7 +122,6 @@ static void format_value(char *buf, size_t size, u64 v, enum unit unit)
 	case UNIT_bytes:
 		format_scaled(buf, size, (double)v, bytes, ARRAY_SIZE(bytes), 1024);
 		break;
-	case UNIT_ticks:	/* in a snapshot: ns */
 	case UNIT_ns:
 		format_scaled(buf, size, (double)v, times, ARRAY_SIZE(times), 1000);
 		break;
@@ -133,26 +132,12 @@ static void format_value(char *buf, size_t size, u64 v, enum unit unit)
 	}
 }
 
-/* ---- The snapshot ---- */
-
 static u64 row_value(const struct row *r, const struct counters *c)
 {
 	u64 v;
 
 	memcpy(&v, (const u8 *)c + r->offset, sizeof v);
 	return v;
-}
-
-/* The counters as they are now, ticks turned into nanoseconds. */
-static void take_snapshot(const struct vm *vm, struct counters *c)
-{
-	*c = vm->counters;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].name && rows[i].unit == UNIT_ticks) {
-			u64 ns = clock_tsc_to_ns(&vm->clock, row_value(&rows[i], c));
-
-			memcpy((u8 *)c + rows[i].offset, &ns, sizeof ns);
-		}
 }
 
 /* ---- Text ---- */
@@ -243,11 +228,10 @@ static void print_profile(void (*print)(const char *fmt, ...))
 
 void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...))
 {
+	struct counters c = vm->counters;
 	u64 up = clock_ns(&vm->clock);
-	struct counters c;
 	char text[40];
 
-	take_snapshot(vm, &c);
 	format_value(text, sizeof text, up, UNIT_ns);
 	line(print, "ringer: statistics after %s (%s)", text, stop_text((enum stop_reason)vm->stop_reason));
 	print_counters(&c, (double)up / 1e9, print);
@@ -342,11 +326,10 @@ static json_t *json_profile(void)
 
 int stats_write_json(const struct vm *vm, FILE *out)
 {
+	struct counters c = vm->counters;
 	json_t *root = json_object();
-	struct counters c;
 	int r;
 
-	take_snapshot(vm, &c);
 	json_object_set_new(root, "stop", json_string(stop_text((enum stop_reason)vm->stop_reason)));
 	json_object_set_new(root, "status", json_integer(stop_status(vm)));
 	json_object_set_new(root, "uptime_ns", json_integer((json_int_t)clock_ns(&vm->clock)));
