@@ -1,0 +1,20 @@
+/*
+ * reset-cf9: the reset control register, port 0xcf9
+ * resets the machine: Ringer --no-reboot ends with status 32.
+ * Expect: 32
+ * Qemu-expect: 0
+ * Expect-output: ok about to reset
+ */
+#include "rt.h"
+
+int main(void)
+{
+	group("about to reset");
+	CHECK(1);
+	group("the machine is still running");
+	outb(0xcf9, 2); outb(0xcf9, 6);
+	for (u64 t = rdtsc(); rdtsc() - t < 10000000000ull;)
+		;
+	fail("no reset");
+	return 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * reset-kbd: the keyboard controller's pulse of the reset line (command 0xfe)
+ * resets the machine: Ringer --no-reboot ends with status 32.
+ * Expect: 32
+ * Qemu-expect: 0
+ * Expect-output: ok about to reset
+ */
+#include "rt.h"
+
+int main(void)
+{
+	group("about to reset");
+	CHECK(1);
+	group("the machine is still running");
+	outb(0x64, 0xfe);
+	for (u64 t = rdtsc(); rdtsc() - t < 10000000000ull;)
+		;
+	fail("no reset");
+	return 0;
+}
