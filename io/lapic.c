@@ -351,6 +351,15 @@ static void timer_fire(void *dev, u64 now)
 	timer_expired(l);
 }
 
+/* An expiry that is due has happened, even if the host has not come to fire it. */
+static void timer_settle(struct lapic *l, u64 now)
+{
+	if (l->timer.deadline > now)
+		return;
+	timer_arm(l->bus, &l->timer, TIMER_NEVER);
+	timer_fire(l, now);
+}
+
 static void timer_stop(struct lapic *l)
 {
 	l->running = false;
@@ -365,6 +374,7 @@ static void timer_start(struct lapic *l, u32 count)
 
 	if (timer_mode(l) == TIMER_DEADLINE)
 		return;			/* the register is dead in this mode */
+	timer_settle(l, now);
 	l->initial_count = count;
 	l->running = count != 0;
 	l->start = now;
@@ -378,8 +388,10 @@ static void timer_start(struct lapic *l, u32 count)
 static void timer_rebase(struct lapic *l, u32 *reg, u32 value)
 {
 	u64 now = bus_now(l->bus);
-	u32 left = current_count(l, now);
+	u32 left;
 
+	timer_settle(l, now);
+	left = current_count(l, now);
 	*reg = value;
 	if (!l->running)
 		return;
@@ -395,6 +407,7 @@ static void timer_set_deadline(struct lapic *l, u64 tsc)
 
 	if (timer_mode(l) != TIMER_DEADLINE)
 		return;
+	timer_settle(l, bus_now(l->bus));
 	l->tsc_deadline = tsc;
 	if (!tsc) {
 		timer_arm(l->bus, &l->timer, TIMER_NEVER);
@@ -427,6 +440,7 @@ static void write_lvt(struct lapic *l, enum lapic_lvt n, u32 v)
 			new = TIMER_ONESHOT;
 		}
 		if (old != new && (old == TIMER_DEADLINE || new == TIMER_DEADLINE)) {
+			timer_settle(l, bus_now(l->bus));
 			timer_stop(l);
 			l->lvt[n] = v;
 		} else {
