@@ -429,6 +429,12 @@ START_TEST(tsc_deadline)
 	ck_assert(lapic_msr_write(&apics[0], MSR_DEADLINE, 1));
 	ck_assert_int_eq(lapic_ack(&apics[0]), 0x40);
 	wr(EOI, 0);
+	/* One that is overdue is not lost to the next. */
+	ck_assert(lapic_msr_write(&apics[0], MSR_DEADLINE, tsc_of(m, 3 * MS)));
+	set_time(m, 4 * MS);
+	ck_assert(lapic_msr_write(&apics[0], MSR_DEADLINE, tsc_of(m, 9 * MS)));
+	ck_assert_int_eq(lapic_ack(&apics[0]), 0x40);
+	wr(EOI, 0);
 	/* Zero disarms, so does leaving the mode, and ~0 is never. */
 	ck_assert(lapic_msr_write(&apics[0], MSR_DEADLINE, tsc_of(m, 10 * MS)));
 	ck_assert(lapic_msr_write(&apics[0], MSR_DEADLINE, 0));
