@@ -212,9 +212,15 @@ if command -v script >/dev/null; then
 	[ "$(cat status)" = 124 ] || fail "timeout on a terminal: status $(cat status)"
 	on_terminal 'C-c is the guest'"'"'s' '\003' "'$ringer' run -k idle --timeout 2"
 	[ "$(cat status)" = 124 ] || fail "C-c on a terminal: status $(cat status)"
+	on_terminal pty '' "'$ringer' run -k idle --timeout 1 --serial pty 2>pty"
+	grep -q '^ringer: serial0 is /dev/pts/[0-9]*$' pty || fail "--serial pty: $(cat pty)"
 	for signal in INT TERM HUP QUIT SEGV ABRT; do
 		on_terminal "SIG$signal" '' "'$ringer' run -k idle --timeout 20 </dev/tty & p=\$!; (sleep 0.7; kill -$signal \$p) & wait \$p"
 	done
+	on_terminal 'suspend' '' "'$ringer' run -k idle --timeout 20 </dev/tty & p=\$!; sleep 0.7; kill -TSTP \$p; sleep 0.5
+		stty -g >stopped; kill -CONT \$p; sleep 0.5; stty -g >resumed; kill -TERM \$p; wait \$p"
+	cmp -s before stopped || fail 'suspended: the terminal is not as it was'
+	cmp -s before resumed && fail 'resumed: the terminal is not raw'
 	on_terminal 'refused run' '' "'$ringer' run -k missing"
 fi
 

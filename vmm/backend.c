@@ -422,13 +422,7 @@ void backend_resume(struct backend *b)
 	poll_in(b);
 }
 
-void backend_describe(const struct backend *b, void (*print)(const char *fmt, ...))
+const char *backend_path(const struct backend *b)
 {
-	static const char *const kinds[] = {
-		[SERIAL_NONE] = "none", [SERIAL_STDIO] = "stdio", [SERIAL_PTY] = "pty",
-		[SERIAL_FILE] = "file", [SERIAL_UNIX] = "unix", [SERIAL_NULL] = "null",
-	};
-
-	print("%s: %s%s%s, %s\n", b->name, kinds[b->ch.kind], b->ch.path ? " " : "", b->ch.path ? b->ch.path : "",
-	      backend_connected(b) ? "connected" : "no peer");
+	return b->ch.path;
 }

@@ -50,7 +50,7 @@ void backend_resync(struct backend *b);
 /* After SIGCONT: input that the terminal refused to a background process is possible again. */
 void backend_resume(struct backend *b);
 
-/* One line for `info`: "serial0: pty /dev/pts/3, connected". */
-void backend_describe(const struct backend *b, void (*print)(const char *fmt, ...));
+/* The host's name for it: of the file, the socket, the pty's other side; NULL: it has none. */
+const char *backend_path(const struct backend *b);
 
 #endif

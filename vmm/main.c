@@ -13,10 +13,6 @@
 #include "vmm/monitor.h"
 #include "vmm/options.h"
 
-#ifndef RINGER_VERSION
-#define RINGER_VERSION "0.1.0"
-#endif
-
 static int run_command(int argc, char **argv);
 static int doctor_command(int argc, char **argv);
 static int help_command(int argc, char **argv);

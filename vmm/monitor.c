@@ -38,6 +38,7 @@
 struct monitor {
 	struct vm *vm;
 	struct config cfg;
+	int executor;		/* process id; 0: none now */
 	struct loop loop;
 	struct backend *backend[BACKENDS];	/* serial ports, then the debug console */
 	struct source events, signals;
@@ -69,7 +70,7 @@ static enum stop_reason stop_reason(const struct monitor *m)
 static void print_stats(struct monitor *m)
 {
 	vm_measure_memory(m->vm);
-	stats_print(m->vm, log_raw);
+	stats_print(m->vm, &m->cfg, log_raw);
 }
 
 /* Ask the executor to bring its counters up to date; the loop prints when it has, or soon. */
@@ -77,7 +78,7 @@ static void request_stats(struct monitor *m)
 {
 	if (m->stats_deadline != LOOP_FOREVER)
 		return;
-	if (m->vm->executor_pid <= 0) {
+	if (m->executor <= 0) {
 		print_stats(m);
 		return;
 	}
@@ -138,7 +139,7 @@ static bool console_filter(void *opaque, u8 byte)
  */
 static void suspend(struct monitor *m)
 {
-	int executor = m->vm->executor_pid;
+	int executor = m->executor;
 
 	terminal_restore();
 	if (executor > 0)
@@ -162,9 +163,9 @@ static void check_executor(struct monitor *m)
 {
 	siginfo_t si = { 0 };
 
-	if (m->vm->executor_pid <= 0 || stop_reason(m) != STOP_NONE)
+	if (m->executor <= 0 || stop_reason(m) != STOP_NONE)
 		return;
-	if (waitid(P_PID, (id_t)m->vm->executor_pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+	if (waitid(P_PID, (id_t)m->executor, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
 		return;
 	/* It may have stopped the machine and ended between our two looks. */
 	if (stop_reason(m) != STOP_NONE)
@@ -253,7 +254,7 @@ static int open_backend(struct monitor *m, unsigned slot, const struct serial_co
 		m->uses_terminal = true;
 	}
 	if (sc->kind == SERIAL_PTY)
-		backend_describe(b, log_info);
+		log_info("%s is %s", name, backend_path(b));
 	return 0;
 }
 
@@ -373,8 +374,10 @@ static void power_cycle(struct monitor *m)
 		vm_stop(m->vm, STOP_HOST_ERROR, 0);
 		return;
 	}
+	m->executor = m->vm->executor_pid;
 	while (stop_reason(m) == STOP_NONE)
 		turn(m);
+	m->executor = 0;
 	vm_join(m->vm);
 	flush(m);
 }
@@ -409,9 +412,9 @@ static int report(struct monitor *m)
 		stats_set_profile(rows, vm_profile(m->vm, rows, PROFILE_MAX));
 	}
 	if ((m->cfg.stats && !m->cfg.stats_file) || m->cfg.profile)
-		stats_print(m->vm, log_raw);
+		stats_print(m->vm, &m->cfg, log_raw);
 	if (m->stats_file) {
-		int r = stats_write_json(m->vm, m->stats_file);
+		int r = stats_write_json(m->vm, &m->cfg, m->stats_file);
 
 		if (r) {
 			log_error("%s: %s", m->cfg.stats_file, strerror(-r));

@@ -226,7 +226,7 @@ static void print_profile(void (*print)(const char *fmt, ...))
 	}
 }
 
-void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...))
+void stats_print(const struct vm *vm, const struct config *cfg, void (*print)(const char *fmt, ...))
 {
 	struct counters c = vm->counters;
 	u64 up = clock_ns(&vm->clock);
@@ -238,7 +238,7 @@ void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...))
 	print_derived(&c, print);
 	if (vm->pc)
 		print_interrupts(pc_stats(vm->pc), print);
-	if (vm->cfg.profile)
+	if (cfg->profile)
 		print_profile(print);
 }
 
@@ -324,7 +324,7 @@ static json_t *json_profile(void)
 	return all;
 }
 
-int stats_write_json(const struct vm *vm, FILE *out)
+int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out)
 {
 	struct counters c = vm->counters;
 	json_t *root = json_object();
@@ -333,7 +333,7 @@ int stats_write_json(const struct vm *vm, FILE *out)
 	json_object_set_new(root, "stop", json_string(stop_text((enum stop_reason)vm->stop_reason)));
 	json_object_set_new(root, "status", json_integer(stop_status(vm)));
 	json_object_set_new(root, "uptime_ns", json_integer((json_int_t)clock_ns(&vm->clock)));
-	json_object_set_new(root, "config", json_config(&vm->cfg));
+	json_object_set_new(root, "config", json_config(cfg));
 	json_object_set_new(root, "host", json_host(vm));
 	json_object_set_new(root, "counters", json_counters(&c));
 	json_object_set_new(root, "derived", json_derived(&c));

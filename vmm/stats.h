@@ -11,9 +11,12 @@
 /* The hottest blocks, for the reports to come.  The rows are copied, the names are not. */
 void stats_set_profile(const struct profile_row *rows, size_t n);
 
-/* The report as text, through print (log_raw in the monitor). */
-void stats_print(const struct vm *vm, void (*print)(const char *fmt, ...));
+/*
+ * The report as text, through print (log_raw in the monitor).  `cfg` is the
+ * caller's: the one in struct vm is writable by executors.
+ */
+void stats_print(const struct vm *vm, const struct config *cfg, void (*print)(const char *fmt, ...));
 /* The report as JSON.  0, or negative errno. */
-int stats_write_json(const struct vm *vm, FILE *out);
+int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out);
 
 #endif

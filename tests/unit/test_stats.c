@@ -29,8 +29,8 @@ static void report(void)
 	json_error_t e;
 
 	text_len = 0;
-	stats_print(&vm, collect);
-	ck_assert_int_eq(stats_write_json(&vm, f), 0);
+	stats_print(&vm, &vm.cfg, collect);
+	ck_assert_int_eq(stats_write_json(&vm, &vm.cfg, f), 0);
 	rewind(f);
 	root = json_loadf(f, 0, &e);
 	ck_assert_msg(root != NULL, "%s", e.text);
