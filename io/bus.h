@@ -91,7 +91,11 @@ void bus_pio_write(struct bus *b, u16 port, unsigned size, u32 value);
 u64 bus_mmio_read(struct bus *b, unsigned cpu, gpa_t gpa, unsigned size);
 void bus_mmio_write(struct bus *b, unsigned cpu, gpa_t gpa, unsigned size, u64 value);
 
-/* With the lock held (devices call these): arm at absolute guest ns, or TIMER_NEVER. */
+/*
+ * With the lock held (devices call these): arm at absolute guest ns, or TIMER_NEVER.
+ * Only for what the guest does: armed by input from the host, in the monitor, a
+ * timer would not shorten the sleep of an executor that has halted.
+ */
 void timer_arm(struct bus *b, struct vtimer *t, u64 deadline);
 
 /* Takes the lock; fires everything due; returns the next deadline (ns) or TIMER_NEVER. */

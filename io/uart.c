@@ -165,6 +165,12 @@ static void rx_ready(void *dev)
 	struct uart *u = dev;
 
 	pull(u);
+	/*
+	 * This runs in the monitor, and an executor that sleeps in HLT would not
+	 * hear of a timer armed here: the four character times pass at once.
+	 */
+	timer_arm(u->bus, &u->timeout, TIMER_NEVER);
+	u->timed_out = (u->fcr & FCR_ENABLE) && u->rx.count;
 	update_irq(u);
 }
 
@@ -198,6 +204,7 @@ static void tx_space(void *dev)
 
 	if (!u->tx.count)
 		return;
+	u->thre_streak = 0;	/* the wait was a pause; and no timer may start here, see rx_ready */
 	drain(u);
 	update_irq(u);
 }
