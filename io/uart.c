@@ -182,6 +182,7 @@ static u8 read_rbr(struct uart *u)
 		c = fifo_get(&u->rx);
 	show_errors(u);
 	restart_timeout(u);
+	update_irq(u);		/* without the FIFO, the line falls before the next character raises it */
 	pull(u);
 	return c;
 }
