@@ -280,6 +280,8 @@ static void elcr_write(void *dev, u16 port, unsigned size, u32 value)
 	struct pic *p = dev;
 	struct pic_chip *c = &p->chip[port & 1];
 
+	/* A level request is no edge afterwards; an edge that nobody took is no level. */
+	c->irr &= (u8)~c->elcr;
 	c->elcr = (u8)value & elcr_writable[port & 1];
 	c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
 	update(p);

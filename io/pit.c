@@ -139,6 +139,17 @@ static void edge_due(void *dev, u64 ns)
 	arm(p);
 }
 
+/* An edge that is due has happened, even if the host has not come to fire it. */
+static void fire_overdue(struct pit *p)
+{
+	u64 now = bus_now(p->bus);
+
+	if (p->timer.deadline > now)
+		return;
+	timer_arm(p->bus, &p->timer, TIMER_NEVER);
+	edge_due(p, now);
+}
+
 /* ---- loading ---- */
 
 static void load(struct pit *p, struct pit_channel *c, u16 value)
@@ -310,6 +321,7 @@ static void pit_write(void *dev, u16 port, unsigned size, u32 value)
 	struct pit *p = dev;
 	unsigned n = port & 3;
 
+	fire_overdue(p);
 	if (n == PIT_CONTROL)
 		write_control(p, (u8)value);
 	else
