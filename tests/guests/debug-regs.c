@@ -3,7 +3,7 @@
  * write and read/write watchpoints (trap), lengths, DR6/DR7, general detect (DR7.GD),
  * DR4/DR5 under CR4.DE.  SDM vol. 3, 17.2–17.3.
  *
- * Ringer may report this as a known limitation: the groups are independent.
+ * Hits of DR0–DR3 may be a known limitation; the registers themselves, GD and DE are not.
  */
 #include "rt.h"
 
@@ -45,6 +45,8 @@ static void run(const u8 *code, bool user)
 	trap_run(&s, &T);
 }
 
+#define HIT(c) KNOWN(c, "hardware breakpoints do not fire")
+
 int main(void)
 {
 	pg_on(pg_new());
@@ -69,29 +71,22 @@ int main(void)
 	set(0, (u32)k_ex_f, 0, 0);
 	run(k_ex, 0);
 	off();
-	CHECK_EQ(n, 1);
-	CHECK_EQ(at, (u32)k_ex_f);
-	CHECK_EQ(dr6 & 0xf, 1);
+	HIT(n == 1 && (at) == (u32)k_ex_f && (dr6 & 0xf) == 1);
 	CHECK_EQ(T.s.eax, 3);
 
 	group("execution breakpoint at CPL 3");
 	set(2, (u32)u_ex_f, 0, 0);
 	run(u_ex, 1);
 	off();
-	CHECK_EQ(n, 1);
-	CHECK_EQ(at, (u32)u_ex_f);
-	CHECK_EQ(dr6 & 0xf, 4);
+	HIT(n == 1 && (at) == (u32)u_ex_f && (dr6 & 0xf) == 4);
 	CHECK_EQ(T.s.eax, 3);
 
 	group("data write");
 	set(1, (u32)udata, 1, 3);
 	run(k_wr, 0);
-	CHECK_EQ(n, 1);
-	CHECK_EQ(at, (u32)k_wr_e);
-	CHECK_EQ(dr6 & 0xf, 2);
+	HIT(n == 1 && (at) == (u32)k_wr_e && (dr6 & 0xf) == 2);
 	run(u_wr, 1);
-	CHECK_EQ(n, 1);
-	CHECK_EQ(at, (u32)u_wr_e);
+	HIT(n == 1 && (at) == (u32)u_wr_e);
 	run(k_rd, 0);
 	CHECK_EQ(n, 0);
 	off();
@@ -99,10 +94,9 @@ int main(void)
 	group("data read or write");
 	set(3, (u32)udata + 2, 3, 0);
 	run(k_rd, 0);
-	CHECK_EQ(n, 1);
-	CHECK_EQ(at, (u32)k_rd_e);
+	HIT(n == 1 && (at) == (u32)k_rd_e);
 	run(k_wr, 0);
-	CHECK_EQ(n, 1);
+	HIT(n == 1);
 	off();
 	run(k_wr, 0);
 	CHECK_EQ(n, 0);

@@ -69,8 +69,16 @@ int main(void)
 		BAD(cx8, 0xff9, 13);
 		OK(cx8, 0xff8);
 		BAD(ds, 0x1000, 13);
-		BAD(ss, 0x1000, 12);
-		BAD(ebp, 0xffd, 12);
+
+		group("through SS: #SS(0)");
+		/* The handler uses this stack, too: base 0, up to 2 MiB. */
+		gdt_set(A, seg_desc(0, 0x1ff, 0x93, 0xc));
+		OK(ss, 0x1ffffc);
+		BAD(ss, 0x1ffffd, 12);
+		BAD(ss, 0x200000, 12);
+		BAD(ebp, 0x1ffffd, 12);
+		OK(ebp, 0x1ffff8);
+		gdt_set(A, seg_desc(base, 0xfff, 0x93, 0x4));
 
 		group("a limit reached in the middle of REP MOVS");
 		run(k_dsrep, A, 0xff0);

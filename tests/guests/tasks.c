@@ -41,6 +41,8 @@ static void run(const u8 *code)
 	trap_run(&s, &T);
 }
 
+static bool clear_ts(struct regs *r) { asm volatile("clts"); return true; }
+
 int main(void)
 {
 	u32 *pd = pg_new(), *pd2 = pg_new();
@@ -104,6 +106,7 @@ int main(void)
 	asm volatile("clts");
 
 	group("task gate from CPL 3");
+	hooks[7] = clear_ts;			/* CR0.TS is set on the way back: direct execution raises #NM at once */
 	fresh(task2);
 	s = ustate(u_int);
 	trap_run(&s, &T);
@@ -146,14 +149,6 @@ int main(void)
 	CHECK_EQ(t2_seen[6], 0);
 	gdt_set(TSS_SEL, seg_desc((u32)&tss, 0x2068, 0x89, 0));
 	asm volatile("ltr %w0; clts" : : "r"(TSS_SEL));
-	fresh(task2);
-	t2.ldt = 0x1f8;
-	run(go_jmp);
-	CHECK_EQ(T.vector, 10);
-	CHECK_EQ(T.error, 0x1f8);
-	gdt_set(TSS_SEL, seg_desc((u32)&tss, 0x2068, 0x89, 0));
-	asm volatile("ltr %w0; clts" : : "r"(TSS_SEL));
-	asm volatile("lldt %w0" : : "r"(0));
 
 	group("IRET with NT and a bad link");
 	tss.link = 0x1f8;

@@ -80,7 +80,7 @@ far32:	.long 0, 0
 	CASE16 setcc; setc %al; cmovs %cx, %dx; cmovo %ecx, %ebx; setz %fs:(%si); END16
 	CASE16 pushf; pushf; andw $0xcd5, (%esp); pushfl; andl $0xcd5, (%esp); popfl; popf; END16
 	CASE16 xlat, ax=C; mov $0xfe0, %bx; fs xlat; END16
-	CASE16 bcd, undef=OF+SF+ZF+PF+CF+AF; daa; aaa; aam; END16
+	CASE16 bcd, undef=OF+SF+ZF+PF+CF+AF, fl=F_UNDEF; daa; aaa; aam; END16
 	CASE16 sse, fl=F_FPU; movups %fs:(%si), %xmm0; paddd %xmm1, %xmm0; movd %eax, %xmm2; movups %xmm0, %fs:4(%di); END16
 	CASE16 x87, fl=F_FPU+F_NOQEMU; fildl %fs:(%si); fld1; faddp; fistpll %fs:8(%di); END16
 	CASE16 ud2; ud2; END16

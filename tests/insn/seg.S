@@ -69,8 +69,9 @@
 	CASE ss_call2, sp=SP; mov seg_sel, %ss; sub $SEG_BASE, %esp; call 1f; jmp 2f; 1: mov (%esp), %ecx; inc %eax; ret; 2: pusha; popa; pushf; popf; movl $0, -4(%esp); add $SEG_BASE, %esp; END_SEG
 	CASE ss_ebp, bp=G; mov seg_sel, %ss; sub $SEG_BASE, %esp; mov (%ebp), %eax; add %eax, 4(%ebp); mov %ds:(%edi), %ecx; lea 4(%ebp), %edx; add $SEG_BASE, %esp; END_SEG
 	CASE ss_enter, bp=K; mov seg_sel, %ss; sub $SEG_BASE, %esp; sub $SEG_BASE, %ebp; enter $16, $2; mov %eax, -12(%ebp); leave; add $SEG_BASE, %ebp; add $SEG_BASE, %esp; END_SEG
-	CASE mov_sreg; mov flat_sel, %ax; mov %ax, %es; mov %es, %ecx; sub %eax, %ecx; mov %ds, (%esi); mov flat_sel, %dx; sub %dx, (%esi); mov flat_sel, %ds; xor %edx, %edx; xor %eax, %eax; END
-	CASE push_sreg; push %ds; push %es; pop %ds; pop %es; push %ss; pop %eax; sub flat_sel, %ax; movl $0, -4(%esp); movl $0, -8(%esp); xor %eax, %eax; END
+	CASE mov_sreg, fl=F_KERNEL;	/* user code run directly sees host selectors */
+	 mov flat_sel, %ax; mov %ax, %es; mov %es, %ecx; sub %eax, %ecx; mov %ds, (%esi); mov flat_sel, %dx; sub %dx, (%esi); mov flat_sel, %ds; xor %edx, %edx; xor %eax, %eax; END
+	CASE push_sreg, fl=F_KERNEL; push %ds; push %es; pop %ds; pop %es; push %ss; pop %eax; sub flat_sel, %ax; movl $0, -4(%esp); movl $0, -8(%esp); xor %eax, %eax; END
 	CASE bad_sel; mov $0xfff8, %eax; mov %eax, %fs; END
 	CASE null_ss, fl=F_USER; xor %eax, %eax; mov %eax, %ss; END
 	CASE null_ds, fl=F_NOQEMU; xor %eax, %eax; mov %eax, %ds; mov (%esi), %ecx; END_SEG

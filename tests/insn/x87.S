@@ -62,7 +62,7 @@
 	/* The image is 512 bytes: the whole data area, so check by a round trip. */
 	CASE fxsave, fl=FFN; fxsave scratch + 0x1000 - 0x100; fninit; xorps %xmm0, %xmm0; xorps %xmm5, %xmm5; fxrstor scratch + 0x1000 - 0x100; movl $0, scratch + 0xf04; movl $0, scratch + 0xf08; movl $0, scratch + 0xf0c; movl $0, scratch + 0xf10; movl $0, scratch + 0xf14; mov $scratch + 0xf20, %edi; mov $0x78, %ecx; xor %eax, %eax; rep stosl; END
 	CASE fxsave_mis, fl=FFN; fxsave scratch + 0x1000 - 0xf8; END
-	CASE fxrstor_bad, fl=FFN; fxsave scratch + 0xf00; orl $0x40000000, scratch + 0xf18; fxrstor scratch + 0xf00; END
+	CASE fxrstor_bad, fl=FFN; fxsave scratch + 0xf00; orl $0x40000000, scratch + 0xf18; movl $0, scratch + 0xf08; movl $0, scratch + 0xf0c; movl $0, scratch + 0xf10; movl $0, scratch + 0xf14; fxrstor scratch + 0xf00; END
 	/* Unmasked: the exception is pending and taken by the next waiting instruction. */
 	CASE mf_div, n=10, fl=FFN; fninit; movl $0x0000037b, (%esi); fldcw (%esi); fldz; fld1; fdiv %st(1), %st; fnstsw %ax; inc %ecx; fnop; inc %edx; fwait; inc %ebx; END
 	CASE mf_fwait, n=10, fl=FFN; fninit; movl $0x0000037e, (%esi); fldcw (%esi); fldz; fldz; fdivp; inc %ecx; fwait; inc %edx; END

@@ -12,7 +12,7 @@
 #include "core.h"
 
 enum { R, P, A, X, C, I, B, Z, W, G, K, T, N, O, AA, SP, SU, SN };
-enum { F_DF = 1, F_FPU = 2, F_AVX = 4, F_NOQEMU = 8, F_KERNEL = 16, F_NOUNDER = 32, F_USER = 64, F_MMX = 128 };
+enum { F_DF = 1, F_FPU = 2, F_AVX = 4, F_NOQEMU = 8, F_KERNEL = 16, F_NOUNDER = 32, F_USER = 64, F_MMX = 128, F_UNDEF = 256 };
 
 struct tcase {
 	const char *name;
@@ -367,7 +367,7 @@ int core_run(const struct platform *p, const char *cmdline)
 				for (u32 b = 1; b <= 28; b++)
 					((u8 *)out_regs[4])[-(int)b] = 0;
 			u32 flags = out_flags & 0x240cd5;	/* arithmetic, DF, AC, ID */
-			if (mask)
+			if (mask || t->fl & F_UNDEF)
 				flags &= ~t->undef;
 			u32 mem = sum(DATA, 512), stack = sum(STACK, 512), fpu = 0;
 			if (holes & 1)
