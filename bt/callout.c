@@ -69,6 +69,10 @@ u64 co_mem_prepare(struct exec *x, u32 arg)
 	count_access(v, arg, off);
 	if (!seg_linear(v, cm_seg(arg), off, size ? size : 1, arg & CM_WRITE, &lin))
 		return fail();
+	if ((arg & CM_ALIGN16) && (lin & 15)) {
+		exc_raise_error(v, EXC_GP, 0);
+		return fail();
+	}
 	x->ea = lin;		/* for the commit */
 	if ((arg & CM_WRITE) && !mem_probe(v, lin, size, acc | ACC_WRITE))
 		return fail();
@@ -888,7 +892,23 @@ u64 co_xmask(struct exec *x, u32 arg)
 	return 0;
 }
 
-/* ---- decimal arithmetic (SDM vol. 2; flags as current processors leave them) ---- */
+/* ---- decimal arithmetic ---- */
+
+/*
+ * These do not exist in 64-bit mode; the CPU itself executes them in
+ * compatibility mode, in the stub page, so that even the flags the manual
+ * leaves undefined are its own.
+ */
+static u64 bcd_native(struct exec *x, u32 opcode)
+{
+	struct vcpu *v = &x->v;
+	u64 rax = v->regs[EAX], flags = v->flags | EFLAGS_1;
+
+	direct_bcd(opcode, &rax, &flags);
+	v->regs[EAX] = (u32)rax;
+	v->flags = (u32)flags & EFLAGS_ARITH;
+	return 0;
+}
 
 static u32 flags_of_result(u8 al)
 {
@@ -902,41 +922,11 @@ u64 co_bcd(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
 	u8 al = (u8)v->regs[EAX], ah = (u8)(v->regs[EAX] >> 8), imm = (u8)(arg >> 8);
-	bool cf = v->flags & EFLAGS_CF, af = v->flags & EFLAGS_AF;
 	u32 f = v->flags & EFLAGS_DF;
-	u8 old = al;
 
+	if (imm == 10 || (arg & 0xff) < 0x40)
+		return bcd_native(x, arg & 0xff);
 	switch (arg & 0xff) {
-	case 0x27: case 0x2f: {	/* DAA, DAS */
-		bool add = (arg & 0xff) == 0x27, carry = cf;
-		bool low = (al & 15) > 9 || af, high = old > 0x99 || cf;
-
-		if (low) {
-			carry = cf || (add ? al > 0xf9 : al < 6);
-			al = (u8)(add ? al + 6 : al - 6);
-			f |= EFLAGS_AF;
-		} else {
-			carry = false;
-		}
-		if (high) {
-			al = (u8)(add ? al + 0x60 : al - 0x60);
-			carry = true;
-		}
-		f |= flags_of_result(al) | (carry ? EFLAGS_CF : 0);
-		break;
-	}
-	case 0x37: case 0x3f:	/* AAA, AAS */
-		if ((al & 15) > 9 || af) {
-			u16 ax = (u16)(ah << 8 | al);
-
-			ax = (u16)((arg & 0xff) == 0x37 ? ax + 0x106 : ax - 0x106);
-			al = (u8)ax;
-			ah = (u8)(ax >> 8);
-			f |= EFLAGS_AF | EFLAGS_CF;
-		}
-		al &= 15;
-		f |= flags_of_result(al);
-		break;
 	case 0xd4:		/* AAM */
 		if (!imm) {
 			exc_raise(v, EXC_DE);

@@ -113,8 +113,11 @@ enum decode_result decode_insn(struct insn *i, const u8 *bytes, unsigned avail, 
 	i->lock = i->z.attributes & ZYDIS_ATTRIB_HAS_LOCK;
 	i->rep = i->repne = false;
 	for (unsigned n = 0; n < i->z.raw.prefix_count; n++) {
-		i->rep |= i->z.raw.prefixes[n].value == 0xf3;
-		i->repne |= i->z.raw.prefixes[n].value == 0xf2;
+		/* With both, the last one counts. */
+		if (i->z.raw.prefixes[n].value == 0xf3 || i->z.raw.prefixes[n].value == 0xf2) {
+			i->rep = i->z.raw.prefixes[n].value == 0xf3;
+			i->repne = !i->rep;
+		}
 	}
 	i->opcode_at = i->z.raw.prefix_count;
 	i->modrm_at = i->z.attributes & ZYDIS_ATTRIB_HAS_MODRM ? i->z.raw.modrm.offset : 0;

@@ -314,6 +314,13 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 		if (!xfer_sysenter(v))
 			deliver_exception(v);
 		break;
+	case RET_SINGLE:
+		if (v->cpl == 3)
+			v->count->user_insns++;
+		ret = run_one(bt, x, 0);
+		CHECK((ret & 0xff) != RET_SINGLE);
+		act(bt, x, ret);
+		break;
 	case RET_EMULATE:
 		ret = run_one(bt, x, XLATE_BY_HAND);
 		if (v->cpl == 3)

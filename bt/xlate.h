@@ -123,6 +123,7 @@ CALLOUTS(X)
 #define CM_BITS     BIT(19)			/* bit string: offset register in bits 20-22, operand size 4 or 2 (bit 23) */
 #define CM_REG(r)   ((u32)(r) << 20)
 #define CM_OP16     BIT(23)
+#define CM_ALIGN16  BIT(25)			/* #GP(0) if the linear address is not 16-aligned */
 #define CM_EMULATE  BIT(24)			/* counts as emulation, not MMIO */
 
 #endif

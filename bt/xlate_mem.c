@@ -229,6 +229,12 @@ static u8 vex_byte(const struct insn *i, unsigned n)
 	return i->bytes[n];
 }
 
+/* An opcode byte; 82 is an alias of 80 that 64-bit mode lacks. */
+static u8 opcode_byte(const struct insn *i, unsigned n)
+{
+	return i->bytes[n] == 0x82 && n == i->opcode_at && i->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ? 0x80 : i->bytes[n];
+}
+
 void emit_identical(struct xlat *t)
 {
 	const struct insn *i = &t->i;
@@ -245,7 +251,7 @@ void emit_identical(struct xlat *t)
 		}
 		emit_prefixes(t);
 		for (unsigned n = i->opcode_at; n < i->len; n++)
-			e8(e, i->bytes[n]);
+			e8(e, opcode_byte(i, n));
 		return;
 	}
 	emit_prefixes(t);
@@ -272,7 +278,7 @@ static void emit_with_address(struct xlat *t, const struct haddr *a)
 	}
 	emit_high(t, 0, a);
 	for (unsigned n = i->opcode_at; n < i->modrm_at; n++)
-		e8(e, i->bytes[n]);
+		e8(e, opcode_byte(i, n));
 	e_mem(e, i->z.raw.modrm.reg, a->base, a->index, a->scale, a->disp);
 	for (unsigned n = i->tail_at; n < i->len; n++)
 		e8(e, i->bytes[n]);
@@ -314,6 +320,8 @@ static void emit_vex_at(struct xlat *t, unsigned reg)
 		e8(e, i->bytes[n]);
 }
 
+#define FXSAVE_BYTES 288u	/* header, x87 and XMM0-7 (SDM vol. 1 table 10-2) */
+
 static bool is_bit_string(const struct insn *i)
 {
 	switch (i->z.mnemonic) {
@@ -334,7 +342,7 @@ static void emit_bounced(struct xlat *t)
 	const struct insn *i = &t->i;
 	static const u8 candidates[] = { H_BX, H_SI, H_DI, H_CX, H_DX, H_AX };
 	u32 used = decode_regs(i);
-	u32 arg = callout_arg(t, &i->ea, i->mem_size) | (i->mem_read ? CM_READ : 0) | (i->mem_write ? CM_WRITE : 0);
+	u32 arg = callout_arg(t, &i->ea, i->mem_size) | (i->z.mnemonic == ZYDIS_MNEMONIC_FXSAVE ? CM_ALIGN16 : 0) | (i->mem_read ? CM_READ : 0) | (i->mem_write ? CM_WRITE : 0);
 	bool bits = is_bit_string(i), high;
 	unsigned g = 0;
 
@@ -366,6 +374,8 @@ static void emit_bounced(struct xlat *t)
 	/* If the instruction wrote g after all, it is in `used`: so this restores an untouched register. */
 	e_mov64(e, g, H_R9);
 	mark(t, 0, RECOVER_NONE);
+	if (i->z.mnemonic == ZYDIS_MNEMONIC_FXSAVE)
+		arg = (arg & ~CM_SIZE(~0u)) | FXSAVE_BYTES;
 	if (i->mem_write)
 		emit_callout(t, co_mem_commit, arg);
 }
@@ -379,7 +389,9 @@ void emit_mem_insn(struct xlat *t)
 	struct haddr a;
 	bool extended;
 
-	if (form == FORM_CALLOUT || !segment_inline(t, &i->ea, i->mem_size ? i->mem_size : 1, &base_reg)) {
+	/* In 64-bit mode FXSAVE would also write XMM8-15, over what is reserved in 32-bit mode. */
+	if (form == FORM_CALLOUT || i->z.mnemonic == ZYDIS_MNEMONIC_FXSAVE ||
+	    !segment_inline(t, &i->ea, i->mem_size ? i->mem_size : 1, &base_reg)) {
 		emit_bounced(t);
 		return;
 	}

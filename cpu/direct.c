@@ -279,7 +279,7 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 		if (segments_changed(x))
 			return RET_DISPATCH;
 		/* Privileged, segment-loading or I/O instructions: the translator knows their rules. */
-		return RET_EMULATE;
+		return RET_SINGLE;
 	}
 }
 

@@ -30,7 +30,8 @@ enum exec_return {
 	RET_EXCEPTION,	/* v.exc is to be delivered */
 	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
 	RET_SYSENTER,	/* SYSENTER in user code */
-	RET_EMULATE,	/* execute the one instruction at v.eip by hand */
+	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
+	RET_EMULATE,	/* the same, its memory accesses by hand */
 	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
@@ -126,6 +127,8 @@ void exec_fpu_restore(struct exec *x);
 bool direct_possible(const struct vcpu *v);
 /* Enter user code and come back; the result is an exec_return. */
 u64 direct_run(struct exec *x);
+/* Execute DAA, DAS, AAA, AAS, AAM 10 or AAD 10 (by opcode) on the CPU, in compatibility mode.  (vdso.c) */
+void direct_bcd(u32 opcode, u64 *rax, u64 *flags);
 /* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
 int direct_attach(struct exec *x);
 /* Signal came while user code ran: the exec_return to leave with. */

@@ -25,6 +25,8 @@
 enum { G_R8, G_R9, G_R10, G_R11, G_R12, G_R13, G_R14, G_R15, G_RDI, G_RSI, G_RBP, G_RBX, G_RDX, G_RAX,
        G_RCX, G_RSP, G_RIP, G_EFL, G_CSGSFS, G_ERR, G_TRAPNO, G_OLDMASK, G_CR2 };
 
+extern const u8 __executable_start[];
+
 struct exec_hooks exec_hooks;
 
 static const u8 reg_order[8] = { G_RAX, G_RCX, G_RDX, G_RBX, G_RSP, G_RBP, G_RSI, G_RDI };
@@ -95,6 +97,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		.trapno = (u32)g[G_TRAPNO], .error = (u32)g[G_ERR],
 		.user = (g[G_CSGSFS] & 0xffff) == HOST_CS32,
 	};
+	bool stub = f.rip >> PAGE_SHIFT == x->shadow->stub_page >> PAGE_SHIFT && f.rip < WINDOW_SIZE;
 	u64 ret;
 
 	count_signal(x->v.count, sig);
@@ -109,6 +112,8 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		g[G_RAX] = sys6(si->si_syscall, g[G_RDI], g[G_RSI], g[G_RDX], g[G_R10], g[G_R8], g[G_R9]);
 		return;
 	}
+	if (stub && f.user && sig == SIG_KICK)
+		return;			/* direct_bcd() */
 	if (within(f.rip, exec_push_begin, exec_push_end)) {
 		/* The vDSO's pushes, done by the landing: still user code, at the entry. */
 		f.user = true;
@@ -158,8 +163,8 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		return;
 	}
 	if (sig != SIG_KICK) {
-		log_error("signal %d in the monitor at %p, address %p, guest eip %08x", sig,
-			  (void *)f.rip, (void *)f.addr, x->v.eip);
+		log_error("signal %d in the monitor at text offset 0x%llx, address %p, guest eip %08x", sig,
+			  (unsigned long long)(f.rip - (u64)__executable_start), (void *)f.addr, x->v.eip);
 		CHECK(!"fault in Ringer's own code");
 	}
 }

@@ -49,6 +49,28 @@ static void put_jump(u8 *p, const u8 *target)
 	store64(p + sizeof(op), (u64)target);
 }
 
+/* The decimal instructions, each followed by a far jump back to 64-bit mode. */
+static const u8 bcd_opcodes[] = { 0x27, 0x2f, 0x37, 0x3f, 0xd4, 0xd5 };
+#define STUB_BCD      64u
+#define STUB_BCD_STEP 16u
+#define STUB_BCD_BACK 32u
+
+static void put_bcd(u8 *rw)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(bcd_opcodes); i++) {
+		u8 *p = rw + STUB_BCD + i * STUB_BCD_STEP;
+
+		*p++ = bcd_opcodes[i];
+		if (bcd_opcodes[i] >= 0xd4)
+			*p++ = 10;
+		*p = 0xea;			/* ljmp $HOST_CS64:STUB_BCD_BACK */
+		store32(p + 1, STUB_ADDRESS + STUB_BCD_BACK);
+		store16(p + 5, HOST_CS64);
+	}
+	/* jmp *%r11 */
+	__builtin_memcpy(rw + STUB_BCD_BACK, "\x41\xff\xe3", 3);
+}
+
 int vdso_attach(struct exec *x, u8 *rw, int fd)
 {
 	long r;
@@ -57,8 +79,7 @@ int vdso_attach(struct exec *x, u8 *rw, int fd)
 	x->shadow->patch_fd = fd;
 	x->shadow->patch_off = PAGE_SIZE;
 	x->shadow->patch_gpage = PATCH_NONE;
-	if (x->no_user_patching)
-		return 0;
+	put_bcd(rw);
 	put_jump(rw + STUB_WITH_PUSHES, exec_vsyscall_landing);
 	put_jump(rw + STUB_PLAIN, exec_sysenter_landing);
 	r = sys_mmap((void *)(u64)STUB_ADDRESS, PAGE_SIZE, PROT_READ_ | PROT_EXEC_,
@@ -67,6 +88,27 @@ int vdso_attach(struct exec *x, u8 *rw, int fd)
 		return (int)r;
 	x->shadow->stub_page = STUB_ADDRESS;
 	return 0;
+}
+
+void direct_bcd(u32 opcode, u64 *rax, u64 *flags)
+{
+	struct { u32 offset; u16 selector; } __attribute__((packed)) to = { 0, HOST_CS32 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(bcd_opcodes); i++)
+		if (bcd_opcodes[i] == opcode)
+			to.offset = STUB_ADDRESS + STUB_BCD + i * STUB_BCD_STEP;
+	/* Compatibility mode may clear the upper half of RSP (AMD does): keep it in r10. */
+	__asm__ volatile("mov %%rsp, %%r10\n"
+			 "lea 1f(%%rip), %%r11\n"
+			 "push %1\n"
+			 "popfq\n"
+			 "ljmp *%2\n"
+			 "1:\n"
+			 "mov %%r10, %%rsp\n"
+			 "pushfq\n"
+			 "pop %1\n"
+			 "cld\n"
+			 : "+a"(*rax), "+b"(*flags) : "m"(to) : "r10", "r11", "rcx", "rdx", "cc", "memory");
 }
 
 static bool starts_with(struct vcpu *v, lin_t lin, const u8 *want, unsigned n)

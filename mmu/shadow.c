@@ -158,6 +158,7 @@ static void region_activate(struct shadow *s, u32 n)
 {
 	struct shadow_region *r = &s->region[n];
 
+	r->live = true;
 	r->active = s->active_count;
 	s->active_list[s->active_count++] = (u16)n;
 }
@@ -173,6 +174,7 @@ static void region_release(struct shadow *s, u32 n)
 		snap_release(s, r->snap);
 	r->snap = SNAP_NONE;
 	r->pt = NULL;
+	r->live = false;
 }
 
 /* Forget a tracked page.  Does not release the region: the caller does when it is empty. */
@@ -267,12 +269,12 @@ static bool region_prepare(struct shadow *s, const struct walk_ctx *w, u32 page)
 	const u8 *pt;
 	u64 pde = region_pde(w, n, &pt);
 
-	if (r->tracked && (pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt) || pt != r->pt)) {
+	if (r->live && (pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt) || pt != r->pt)) {
 		/* The guest changed the PDE without a flush; the old entries may go now. */
 		drop_region(s, n);
 		runs_flush(s);
 	}
-	if (!r->tracked) {
+	if (!r->live) {
 		if (pt) {
 			r->snap = snap_alloc(s);
 			if (r->snap == SNAP_NONE)
@@ -291,7 +293,7 @@ static bool region_prepare(struct shadow *s, const struct walk_ctx *w, u32 page)
 
 static void region_unused(struct shadow *s, u32 page)
 {
-	if (!s->region[page >> 9].tracked)
+	if (s->region[page >> 9].live && !s->region[page >> 9].tracked)
 		region_release(s, page >> 9);
 }
 

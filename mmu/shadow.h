@@ -67,6 +67,7 @@ struct shadow_region {
 	const u8 *pt;		/* host pointer to this region's PTEs; NULL: large page or paging off */
 	u32 snap;		/* index of the PTE snapshot */
 	u32 active;		/* position in the active list */
+	bool live;		/* on the active list: PDE and PTE snapshots are valid */
 };
 
 /* Pages waiting to be unmapped, merged into runs. */
