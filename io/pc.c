@@ -348,6 +348,8 @@ int pc_init(struct pc *pc, const struct pc_config *cfg)
 /* Controllers last: the devices' resets still move the lines. */
 void pc_reset(struct pc *pc)
 {
+	/* No executor runs: who still holds the lock has been killed with it. */
+	__atomic_store_n(&pc->bus.lock.word, 0, __ATOMIC_SEQ_CST);
 	lock_acquire(&pc->bus.lock);
 	for (unsigned i = 0; i < PC_SERIAL_MAX; i++)
 		if (pc->cfg.serial[i])

@@ -43,7 +43,8 @@ struct pc;
 size_t pc_size(void);				/* bytes to allocate in the arena */
 struct bus *pc_bus(struct pc *pc);
 MUST_USE int pc_init(struct pc *pc, const struct pc_config *cfg);	/* negative errno */
-void pc_reset(struct pc *pc);			/* power-on state of every device */
+/* Power-on state of every device.  No executor may be running. */
+void pc_reset(struct pc *pc);
 
 /*
  * The CPU takes an interrupt (INTA cycle): the vector, with in-service state

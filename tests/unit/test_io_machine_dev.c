@@ -524,6 +524,18 @@ START_TEST(description_and_statistics)
 }
 END_TEST
 
+/* An executor that had to be killed in the middle of an access. */
+START_TEST(reset_breaks_a_dead_executors_lock)
+{
+	struct machine *m = machine_new();
+
+	lock_acquire(&m->bus->lock);
+	pc_reset(m->pc);
+	ck_assert_uint_eq(in8(m, COM1 + LSR), 0x60);
+	machine_free(m);
+}
+END_TEST
+
 START_TEST(two_machines_know_nothing_of_each_other)
 {
 	struct machine *a = machine_new(), *b = machine_new();
@@ -720,6 +732,7 @@ int main(void)
 	t = tcase_create("whole");
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, description_and_statistics);
+	tcase_add_test(t, reset_breaks_a_dead_executors_lock);
 	tcase_add_test(t, two_machines_know_nothing_of_each_other);
 	tcase_add_loop_test(t, hostile_guest, 0, 8);
 	suite_add_tcase(s, t);
