@@ -20,7 +20,7 @@ SNIPPET(in_code, "nop; nop", "nop", "");
 struct __attribute__((packed)) { u32 off; u16 sel; } fp;
 u16 kds = KDS;
 /* 16-bit stack: SP wraps, upper ESP kept; results in registers. */
-SNIPPET(stack16, "mov %esp, %ebp; mov %eax, %ss; mov $0x12340002, %esp; push $0x1111; push $0x2222", "mov %esp, %ebx; pop %ecx; pop %edx; mov %esp, %esi", "mov kds, %ss; mov %ebp, %esp");
+SNIPPET(stack16, "mov %esp, %ebp; mov %eax, %ss; mov $0x12340004, %esp; push $0x1111; push $0x2222", "mov %esp, %ebx; pop %ecx; pop %edx; mov %esp, %esi", "mov kds, %ss; mov %ebp, %esp");
 SNIPPET(wrap, "mov %eax, %fs", "mov %fs:(%esi), %ecx; mov %edx, %fs:4(%esi)", "");
 
 static struct state s;
@@ -122,13 +122,13 @@ int main(void)
 		CHECK_TRAP(&T, 13, 0, k_ld1_f);
 
 		group("a limited code segment");
-		gdt_set(A, seg_desc(0, (u32)in_code + 1, 0x9b, 0x4));
+		gdt_set(A, seg_desc((u32)in_code - 16, 16 + 1, 0x9b, 0x4));
 		fp.sel = A;
-		fp.off = (u32)in_code;
+		fp.off = 16;
 		run(code, 0, 0);
-		CHECK_TRAP(&T, 13, 0, in_code + 2);	/* the third NOP lies beyond */
+		CHECK_TRAP(&T, 13, 0, 16 + 2);		/* the third NOP lies beyond */
 		CHECK_EQ(T.s.cs, A);
-		fp.off = (u32)in_code + 2;
+		fp.off = 16 + 2;
 		run(code, 0, 0);
 		CHECK_TRAP(&T, 13, 0, code_f);		/* a target beyond the limit faults in the JMP */
 	}
@@ -137,11 +137,11 @@ int main(void)
 	gdt_set(A, seg_desc(base, 0xffff, 0x93, 0x0));
 	run(stack16, A, 0);
 	CHECK_EQ(T.vector, T_DONE);
-	CHECK_EQ(T.s.ebx, 0x1234fffa);
+	CHECK_EQ(T.s.ebx, 0x1234fffc);
 	CHECK_EQ(T.s.ecx, 0x2222);
 	CHECK_EQ(T.s.edx, 0x1111);
-	CHECK_EQ(T.s.esi, 0x12340002);
-	CHECK_EQ(rd32(base + 0xfffa), 0x2222);
+	CHECK_EQ(T.s.esi, 0x12340004);
+	CHECK_EQ(rd32(base + 0xfffc), 0x2222);
 
 	group("base + offset wraps at 4 GiB");
 	gdt_set(A, seg_desc(0xfff00000, 0xfffff, 0x93, 0xc));
