@@ -219,8 +219,7 @@ bool lapic_accepts_extint(const struct lapic *l)
 {
 	u32 e = l->lvt[LVT_LINT0];
 
-	/* Switched off, LINT0 is the INTR pin, and the board wires the 8259 to CPU 0's. */
-	return (!globally_on(l) && l->index == 0) ||
+	return !globally_on(l) ||	/* switched off, LINT0 is the INTR pin */
 	       (!(e & LVT_MASKED) && bits_get(e, LVT_MODE_SHIFT, 3) == LAPIC_EXTINT);
 }
 
