@@ -359,8 +359,9 @@ u64 co_string(struct exec *x, u32 arg)
 	if (!rep)
 		return string_step(x, op, size, seg, mask) ? 0 : fail();
 	for (unsigned n = 0; v->regs[ECX] & mask; n++) {
-		if (n == 1024 || (n && x->attention))
-			return RET_DISPATCH;	/* interruptible: eip still names this instruction */
+		/* Interruptible, and stepped iteration by iteration: eip still names this instruction. */
+		if (n == 1024 || (n && (x->attention || (v->sysflags & EFLAGS_TF))))
+			return RET_DISPATCH;
 		if (!string_step(x, op, size, seg, mask))
 			return fail();
 		v->regs[ECX] = (v->regs[ECX] & ~mask) | ((v->regs[ECX] - 1) & mask);
@@ -378,12 +379,12 @@ static u64 after_mode_change(struct vcpu *v, u32 before)
 	return v->mode == before ? 0 : leave_after(v);
 }
 
-/* arg: segment | pop size << 8 (0: value in tmp) */
+/* arg: segment | pop size << 8 (0: value in tmp) | alone in its block << 31 */
 u64 co_seg_load(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
 	enum seg s = (enum seg)(arg & 7);
-	u32 size = arg >> 8, value = x->tmp, before = v->mode;
+	u32 size = arg >> 8 & 7, value = x->tmp, before = v->mode;
 	u64 ret;
 
 	v->count->callout_segment++;
@@ -404,7 +405,7 @@ u64 co_seg_load(struct exec *x, u32 arg)
 			set_esp(v, v->regs[ESP] + size);
 	}
 	ret = after_mode_change(v, before);
-	if (s == SEG_SS && ret)
+	if (s == SEG_SS && (ret || arg & BIT(31)))
 		v->shadow_ss = true;
 	return ret;
 }
@@ -640,9 +641,10 @@ u64 co_far_mem(struct exec *x, u32 arg)
 
 /* ---- flags ---- */
 
+/* tmp: IF before the instruction; only a change from 0 to 1 casts a shadow. */
 u64 co_sti_pending(struct exec *x, u32 arg)
 {
-	x->v.shadow_sti = true;
+	x->v.shadow_sti = !x->tmp;
 	return leave_after(&x->v);
 }
 

@@ -208,11 +208,35 @@ static bool is_address_prefix(u8 b)
 	return b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x64 || b == 0x65 || b == 0x67;
 }
 
-/* Legacy prefixes that stay: operand size, REP, LOCK. */
+/* Does the instruction's operand size follow the 66 prefix (rather than 66 being part of its opcode, or nothing)? */
+static bool has_operand_size(const struct insn *i)
+{
+	if (i->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+	    (i->z.opcode_map == ZYDIS_OPCODE_MAP_0F && i->z.opcode == 0xae))	/* FXSAVE, fences, ... */
+		return false;
+	for (unsigned n = 0; n < i->z.operand_count; n++)
+		if (i->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			switch (ZydisRegisterGetClass(i->op[n].reg.value)) {
+			case ZYDIS_REGCLASS_MMX: case ZYDIS_REGCLASS_XMM:
+				return false;
+			default:
+				break;
+			}
+	return true;
+}
+
+/*
+ * Legacy prefixes that stay: REP, LOCK, and operand size, which means the
+ * opposite in a 16-bit code segment.
+ */
 static void emit_prefixes(struct xlat *t)
 {
+	bool code16 = !(t->mode & MODE_CODE32) && has_operand_size(&t->i);
+
+	if (code16 && t->i.z.operand_width == 16)
+		e8(&t->e, 0x66);
 	for (unsigned n = 0; n < t->i.opcode_at; n++)
-		if (!is_address_prefix(t->i.bytes[n]))
+		if (!is_address_prefix(t->i.bytes[n]) && !(code16 && t->i.bytes[n] == 0x66))
 			e8(&t->e, t->i.bytes[n]);
 }
 

@@ -34,7 +34,7 @@ void xlate_string(struct xlat *t)
 	u8 op = t->i.bytes[t->i.opcode_at] & 0xfe;
 	bool source = op == 0xa4 || op == 0xa6 || op == 0xac;	/* movs cmps lods */
 	bool dest = op == 0xa4 || op == 0xa6 || op == 0xaa || op == 0xae;	/* movs cmps stos scas */
-	bool port = op == 0x6c || op == 0x6e;
+	bool by_element = op == 0x6c || op == 0x6e;	/* ins outs */
 	unsigned size = t->i.bytes[t->i.opcode_at] & 1 ? t->i.opsize : 1;
 	enum seg seg = SEG_DS;
 
@@ -48,7 +48,10 @@ void xlate_string(struct xlat *t)
 		case 0x65: seg = SEG_GS; break;
 		default: break;
 		}
-	if (port || !t->flat || t->i.z.address_width != 32 || (source && seg >= SEG_FS) ||
+	/* Stepped, each iteration traps. */
+	if ((t->flags & XLATE_ONE) && (t->x->v.sysflags & EFLAGS_TF))
+		by_element = true;
+	if (by_element || !t->flat || t->i.z.address_width != 32 || (source && seg >= SEG_FS) ||
 	    (source && form_of(t, 0) == FORM_CALLOUT) || (dest && form_of(t, 1) == FORM_CALLOUT)) {
 		/* op 8 bits, size 3, rep 2, asize32 1, seg 3 */
 		emit_callout(t, co_string, op | size << 8 | (u32)(t->i.rep ? 1 : t->i.repne ? 2 : 0) << 11 |

@@ -25,12 +25,14 @@ static void xlate_cli_sti(struct xlat *t, bool enable)
 		e_store_imm_x(e, VF(iff), 0);
 		return;
 	}
+	e_load_x(e, H_R12, VF(iff));
 	e_store_imm_x(e, VF(iff), EFLAGS_IF);
 	e_mov64(e, H_R11, H_CX);
 	e_load_x(e, H_CX, VF(intr_pending));
 	e8(e, 0x67); e8(e, 0xe3);
 	idle = e_rel8(e);
 	e_mov64(e, H_CX, H_R11);
+	e_store_x(e, XF(tmp), H_R12);
 	emit_callout(t, co_sti_pending, 0);
 	e8(e, 0x0f); e8(e, 0x0b);
 	e_here8(e, idle);
@@ -53,7 +55,7 @@ static void xlate_mov_segment(struct xlat *t)
 		} else {
 			e_store_x(e, XF(tmp), decode_reg(s->reg.value, &high));
 		}
-		emit_callout(t, co_seg_load, seg);
+		emit_callout(t, co_seg_load, seg | (t->flags & XLATE_ONE ? BIT(31) : 0));
 		t->no_end = seg == SEG_SS;
 		return;
 	}

@@ -170,6 +170,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"3:\n"
 	TO_HOST
 	"mov %[sysenter], %%r8d\n"
+	".globl exec_landing_end\n"
+	"exec_landing_end:\n"
 	"exec_from_user:\n"		/* r8 = value to return */
 	"mov %c[host_rsp](%%r15), %%rsp\n"
 	"mov %c[host_fsbase](%%r15), %%rax\n"

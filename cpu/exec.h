@@ -110,7 +110,7 @@ _Noreturn void exec_leave(struct exec *x, u64 ret);
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
-extern const u8 exec_sysenter_landing[], exec_vsyscall_landing[];
+extern const u8 exec_sysenter_landing[], exec_vsyscall_landing[], exec_landing_end[];
 extern const u8 exec_push_begin[], exec_push_end[];
 extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
 

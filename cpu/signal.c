@@ -114,6 +114,12 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	}
 	if (stub && f.user && sig == SIG_KICK)
 		return;			/* direct_bcd() */
+	if (sig == SIGTRAP && !f.user && (stub || within(f.rip, exec_vsyscall_landing, exec_landing_end))) {
+		/* User code stepped into the fast system call: SYSENTER keeps TF, and so does the vCPU. */
+		g[G_EFL] &= ~(s64)EFLAGS_TF;
+		x->v.sysflags |= EFLAGS_TF;
+		return;
+	}
 	if (within(f.rip, exec_push_begin, exec_push_end)) {
 		/* The vDSO's pushes, done by the landing: still user code, at the entry. */
 		f.user = true;
@@ -125,8 +131,8 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		x->v.flags = 0;
 		regs_from_frame(x, g);
 		x->v.eip = (u32)f.rip;
-		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
-				((u32)g[G_EFL] & (EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
+		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
+				((u32)g[G_EFL] & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
 		account(x, &x->v.count->ns_user);
 		ret = sig == SIG_KICK ? RET_DISPATCH : direct_signal(x, &f);
 		fpu_from_frame(uc->uc_mcontext.fpregs);

@@ -605,23 +605,32 @@ void shadow_compare(struct shadow *s, const struct walk_ctx *w, bool global)
 	runs_flush(s);
 }
 
-void shadow_invlpg(struct shadow *s, const struct walk_ctx *w, lin_t lin)
+static void invlpg_region(struct shadow *s, const struct walk_ctx *w, u32 page)
 {
-	u32 page = lin >> PAGE_SHIFT, n = page >> 9;
+	u32 n = page >> 9;
 	struct shadow_region *r = &s->region[n];
 	const u8 *pt;
 	u64 pde;
 
-	if (!r->tracked)
+	if (!r->live)
 		return;
 	pde = region_pde(w, n, &pt);
-	if (pt != r->pt || pde_significant(pde, !pt) != pde_significant(r->pde, !pt)) {
+	if (pt != r->pt || pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt)) {
 		drop_region(s, n);
 	} else if (pt && (s->entry[page] & SP_TRACKED) &&
 		   pte_at(pt, w->pae, page & 511) != pte_at(s->snaps[r->snap], w->pae, page & 511)) {
 		drop_page(s, page);
 		region_unused(s, page);
 	}
+}
+
+void shadow_invlpg(struct shadow *s, const struct walk_ctx *w, lin_t lin)
+{
+	u32 page = lin >> PAGE_SHIFT;
+
+	invlpg_region(s, w, page);
+	if (!w->pae)
+		invlpg_region(s, w, page ^ SHADOW_REGION_PAGES);	/* the other half of a 4 MiB page */
 	runs_flush(s);
 }
 
