@@ -165,6 +165,10 @@ static u32 features(void)
 		u32 xa, xd;
 		__asm__ volatile("xgetbv" : "=a"(xa), "=d"(xd) : "c"(0));
 		f |= 0x40000;
+		__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(x), "=d"(xd) : "a"(13), "c"(1));
+		HAVE(0x800000, a, 0);
+		HAVE(0x1000000, a, 1);
+		__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(1), "c"(0));
 		if ((xa & 6) == 6) {
 			HAVE(0x400, c, 28);
 			HAVE(0x800, b7, 5);
