@@ -309,6 +309,12 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 		if (!deliver_soft(v, (u8)(ret >> 32)))
 			deliver_exception(v);
 		break;
+	case RET_INT80:
+		v->eip = x->shadow->patch_lin + x->int80_offset;
+		v->insn_len = 2;
+		if (!deliver_soft(v, 0x80))
+			deliver_exception(v);
+		break;
 	case RET_SYSENTER:
 		v->insn_len = 2;
 		if (!xfer_sysenter(v))

@@ -156,7 +156,8 @@ u64 direct_run(struct exec *x)
 	v->count->ns_monitor += clock_tsc_to_ns(x->clock, now - x->t_enter);
 	x->t_enter = now;
 	ret = exec_enter_user(x);
-	if (ret == RET_SYSENTER && x->t_enter == now) {
+	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == now) {
+		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
 		now = rdtsc();
 		v->count->ns_user += clock_tsc_to_ns(x->clock, now - x->t_enter);

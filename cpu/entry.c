@@ -149,6 +149,13 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	 * The fast system call: the stub in the user window has done what the vDSO
 	 * does before SYSENTER and far-jumped here.
 	 */
+	".globl exec_int80_landing\n"
+	"exec_int80_landing:\n"		/* r11d = offset of the INT in the vDSO page */
+	SAVE_REGS
+	"mov %%r11d, %c[int80_offset](%%r15)\n"
+	TO_HOST
+	"mov %[int80], %%r8d\n"
+	"jmp exec_from_user\n"
 	".globl exec_vsyscall_landing\n"
 	"exec_vsyscall_landing:\n"
 	SAVE_REGS
@@ -202,6 +209,6 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [user_fsbase] O(user_fsbase), [user_gsbase] O(user_gsbase), [user_flags] O(user_flags),
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
-	    [sysenter] "i"(RET_SYSENTER), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

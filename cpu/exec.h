@@ -30,6 +30,7 @@ enum exec_return {
 	RET_EXCEPTION,	/* v.exc is to be delivered */
 	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
 	RET_SYSENTER,	/* SYSENTER in user code */
+	RET_INT80,	/* INT 0x80 in the patched vDSO page, at int80_offset */
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
 	RET_ABORT,	/* not entered: attention was called for just before */
@@ -88,7 +89,8 @@ struct exec {
 	bool no_user_patching;
 	u32 vdso_tries;
 	u8 *user_pages;
-	u32 vsyscall_page, vsyscall_offset;	/* where the process has its patched vDSO; to report a fault in the pushes */
+	u32 vsyscall_offset;	/* of the patched entry in its page; the page is at shadow->patch_lin */
+	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
@@ -110,7 +112,7 @@ _Noreturn void exec_leave(struct exec *x, u64 ret);
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
-extern const u8 exec_sysenter_landing[], exec_vsyscall_landing[], exec_landing_end[];
+extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[], exec_landing_end[];
 extern const u8 exec_push_begin[], exec_push_end[];
 extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
 

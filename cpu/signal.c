@@ -114,7 +114,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	}
 	if (stub && f.user && sig == SIG_KICK)
 		return;			/* direct_bcd() */
-	if (sig == SIGTRAP && !f.user && (stub || within(f.rip, exec_vsyscall_landing, exec_landing_end))) {
+	if (sig == SIGTRAP && !f.user && (stub || within(f.rip, exec_int80_landing, exec_landing_end))) {
 		/* User code stepped into the fast system call: SYSENTER keeps TF, and so does the vCPU. */
 		g[G_EFL] &= ~(s64)EFLAGS_TF;
 		x->v.sysflags |= EFLAGS_TF;
@@ -123,7 +123,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	if (within(f.rip, exec_push_begin, exec_push_end)) {
 		/* The vDSO's pushes, done by the landing: still user code, at the entry. */
 		f.user = true;
-		f.rip = x->vsyscall_page + x->vsyscall_offset;
+		f.rip = x->shadow->patch_lin + x->vsyscall_offset;
 	}
 	if (f.user) {
 		if (g[G_EFL] & EFLAGS_AC)

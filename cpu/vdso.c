@@ -39,6 +39,9 @@ static const u8 entry_nops[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0x90,
 /* Offsets in the stub page of the two 64-bit entries. */
 #define STUB_WITH_PUSHES 0u
 #define STUB_PLAIN       16u
+#define STUB_INT80       512u
+#define STUB_INT80_STEP  32u
+#define STUB_INT80_MAX   8u
 
 static void put_jump(u8 *p, const u8 *target)
 {
@@ -118,6 +121,32 @@ static bool starts_with(struct vcpu *v, lin_t lin, const u8 *want, unsigned n)
 	return mem_peek(v, lin, have, n) == n && __builtin_memcmp(have, want, n) == 0;
 }
 
+/*
+ * `mov $n, %eax; int $0x80` in the vDSO is sigreturn and rt_sigreturn: never
+ * restarted, so both instructions may go.  Each site gets a stub that loads
+ * EAX and says where in the page the INT was.
+ */
+static void patch_int80_sites(struct exec *x, u8 *copy)
+{
+	u32 n = 0;
+
+	for (u32 off = 0; off + 7 <= PAGE_SIZE && n < STUB_INT80_MAX; off++) {
+		u8 *at = copy + off, *stub = x->user_pages + STUB_INT80 + n * STUB_INT80_STEP;
+
+		if (at[0] != 0xb8 || at[5] != 0xcd || at[6] != 0x80)
+			continue;
+		stub[0] = 0xb8;				/* mov $n, %eax */
+		store32(stub + 1, load32(at + 1));
+		store16(stub + 5, 0xbb41);		/* mov $off, %r11d */
+		store32(stub + 7, off + 5);
+		put_jump(stub + 11, exec_int80_landing);
+		at[0] = 0xea;				/* ljmp $HOST_CS64:stub */
+		store32(at + 1, STUB_ADDRESS + STUB_INT80 + n * STUB_INT80_STEP);
+		store16(at + 5, HOST_CS64);
+		n++;
+	}
+}
+
 /* Copy the page, put the jump at `lin`, and have the shadow show the copy. */
 static void patch(struct exec *x, lin_t lin, u32 stub)
 {
@@ -135,7 +164,7 @@ static void patch(struct exec *x, lin_t lin, u32 stub)
 	store32(at + 1, STUB_ADDRESS + stub);
 	store16(at + 5, HOST_CS64);
 	x->vsyscall_offset = lin & PAGE_MASK;
-	x->vsyscall_page = lin & ~PAGE_MASK;
+	patch_int80_sites(x, copy);
 	shadow_patch(x->shadow, &v->walk, lin, (u32)(w.gpa >> PAGE_SHIFT));
 	trace(adapt, "vDSO at %08x patched (physical page %08x)", lin, (u32)w.gpa & ~PAGE_MASK);
 }

@@ -334,6 +334,8 @@ static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32
 	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
 			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
 
+	if (patched)
+		s->patch_lin = page << PAGE_SHIFT;
 	s->count->mmap_calls++;
 	s->maps += 2;
 	if (r < 0)

@@ -86,6 +86,7 @@ struct shadow {
 
 	/* A guest page that user code sees a patched copy of. */
 	u32 patch_gpage;	/* PATCH_NONE: none */
+	lin_t patch_lin;	/* where it was mapped last */
 	int patch_fd;
 	u64 patch_off;
 
