@@ -29,7 +29,8 @@ static u32 exit_eip;
 static bool tick_exit(struct regs *r)
 {
 	ticks++;
-	last_eip = r->eip;
+	if (ticks <= 3)		/* a fourth may come on the way out */
+		last_eip = r->eip;
 	if ((r->cs & 3) == 3)
 		from_user++;
 	if (ticks >= 3)
