@@ -373,10 +373,24 @@ u64 co_string(struct exec *x, u32 arg)
 
 /* ---- segments and descriptor tables ---- */
 
-/* Go on in the block only if the translation still fits the mode. */
-static u64 after_mode_change(struct vcpu *v, u32 before)
+/*
+ * Go on in the block only if its translation still fits the mode; else in the
+ * block for the next instruction and the new mode, if the indirect-branch table
+ * knows it.  (Linux changes FS's class twice in each system call.)
+ */
+static u64 after_mode_change(struct exec *x, u32 before)
 {
-	return v->mode == before ? 0 : leave_after(v);
+	struct vcpu *v = &x->v;
+	const struct ibtc_entry *e;
+
+	if (v->mode == before)
+		return 0;
+	v->eip += v->insn_len;
+	e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
+	if (e->tag + v->eip + v->mode != 0 || !(v->mode & MODE_FLAT) || !(before & MODE_FLAT))
+		return RET_DISPATCH;
+	x->jump_host = e->host;
+	return RET_JUMP;
 }
 
 /* arg: segment | pop size << 8 (0: value in tmp) | alone in its block << 31 */
@@ -404,10 +418,12 @@ u64 co_seg_load(struct exec *x, u32 arg)
 		if (size)
 			set_esp(v, v->regs[ESP] + size);
 	}
-	ret = after_mode_change(v, before);
-	if (s == SEG_SS && (ret || arg & BIT(31)))
+	ret = after_mode_change(x, before);
+	if (s == SEG_SS && (ret || arg & BIT(31))) {
 		v->shadow_ss = true;
-	return ret;
+		return ret ? RET_DISPATCH : 0;
+	}
+	return arg & BIT(31) && ret ? RET_DISPATCH : ret;
 }
 
 /* arg: segment | register << 4 | opsize << 8 | operand segment << 12 */
@@ -428,10 +444,10 @@ u64 co_load_far(struct exec *x, u32 arg)
 	if (!seg_load(v, (enum seg)(arg & 15), load16(raw + size)))
 		return fail();
 	set_reg(v, arg >> 4, off, size);
-	ret = after_mode_change(v, before);
+	ret = after_mode_change(x, before);
 	if ((arg & 15) == SEG_SS && ret)
 		v->shadow_ss = true;
-	return ret;
+	return ret ? RET_DISPATCH : 0;
 }
 
 /* LGDT, LIDT (CM_WRITE).  arg: operand segment, operand size. */

@@ -223,7 +223,25 @@ static struct block *find_block(struct bt *bt, struct exec *x)
 	return translate_now(bt, x, 0);
 }
 
-static u64 enter(struct exec *x, const struct block *b)
+/* The host code for the current state; the indirect-branch table is the first place to look. */
+static const u8 *find_host(struct bt *bt, struct exec *x)
+{
+	const struct vcpu *v = &x->v;
+	const struct ibtc_entry *e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
+	struct block *b;
+
+	if (e->tag + v->eip + v->mode == 0 && e->host != x->thunk_indirect && (v->mode & MODE_FLAT)) {
+		bt->count->ind_hits++;
+		return (const u8 *)e->host;
+	}
+	b = find_block(bt, x);
+	if (!b)
+		return NULL;
+	cache_ibtc_insert(bt, x, b);
+	return bt->rx + b->host;
+}
+
+static u64 enter(struct exec *x, const u8 *host)
 {
 	struct bt *bt = x->bt;
 	u64 ret;
@@ -231,11 +249,11 @@ static u64 enter(struct exec *x, const struct block *b)
 	x->v.sysflags &= ~EFLAGS_RF;
 	if (trace_on(TRACE_exec))
 		log_trace(TRACE_exec, "%08x mode %04x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x",
-			  b->eip, b->mode, x->v.regs[0], x->v.regs[1], x->v.regs[2], x->v.regs[3], x->v.regs[4],
+			  x->v.eip, x->v.mode, x->v.regs[0], x->v.regs[1], x->v.regs[2], x->v.regs[3], x->v.regs[4],
 			  x->v.regs[5], x->v.regs[6], x->v.regs[7], vcpu_eflags(&x->v));
-	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = b->eip;
+	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = x->v.eip;
 	to_monitor(x, &x->v.count->ns_monitor);
-	ret = exec_enter_translated(x, bt->rx + b->host);
+	ret = exec_enter_translated(x, host);
 	to_monitor(x, &x->v.count->ns_kernel);
 	return ret;
 }
@@ -245,7 +263,7 @@ static u64 run_one(struct bt *bt, struct exec *x, unsigned flags)
 {
 	struct block *b = translate_now(bt, x, XLATE_ONE | XLATE_ONESHOT | flags);
 
-	return b ? enter(x, b) : RET_EXCEPTION;
+	return b ? enter(x, bt->rx + b->host) : RET_EXCEPTION;
 }
 
 /* Under TF, or in the shadow of STI and MOV SS. */
@@ -279,6 +297,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 
 	switch ((enum exec_return)(ret & 0xff)) {
 	case RET_DISPATCH:
+	case RET_JUMP:
 	case RET_ABORT:
 		break;
 	case RET_CHAIN: {
@@ -395,14 +414,9 @@ void bt_run(struct exec *x)
 		} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
 			ret = run_single(bt, x);
 		} else {
-			struct block *b = find_block(bt, x);
+			const u8 *host = find_host(bt, x);
 
-			if (b) {
-				cache_ibtc_insert(bt, x, b);
-				ret = enter(x, b);
-			} else {
-				ret = RET_EXCEPTION;
-			}
+			ret = host ? enter(x, host) : RET_EXCEPTION;
 		}
 		act(bt, x, ret);
 	}

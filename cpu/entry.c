@@ -97,7 +97,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"mov %%r8d, %%esi\n"
 	"call *%%r9\n"
 	"test %%rax, %%rax\n"
-	"jnz exec_return\n"
+	"jnz 4f\n"
+	"0:\n"
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne 2f\n"
 	"1:\n"
@@ -110,6 +111,11 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"mov %%r12, %%rsi\n"
 	"call *exec_hooks+%c[kick_at](%%rip)\n"
 	"jmp 1b\n"
+	"4:\n"
+	"cmp %[jump], %%eax\n"
+	"jne exec_return\n"
+	"mov %c[jump_host](%%r15), %%r12\n"
+	"jmp 0b\n"
 
 	/* u64 exec_enter_user(struct exec *rdi) */
 	".globl exec_enter_user\n"
@@ -209,6 +215,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [user_fsbase] O(user_fsbase), [user_gsbase] O(user_gsbase), [user_flags] O(user_flags),
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
+	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
 	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

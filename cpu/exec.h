@@ -33,6 +33,7 @@ enum exec_return {
 	RET_INT80,	/* INT 0x80 in the patched vDSO page, at int80_offset */
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
+	RET_JUMP,	/* callouts only: go on with the translated code at exec.jump_host */
 	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
@@ -62,6 +63,7 @@ struct exec {
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
 	u32 xmask_lo, xmask_hi;
+	u64 jump_host;
 	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
 
 	/* The checked form: which window each 64 KiB of linear space is in. */
