@@ -30,6 +30,7 @@
 #include "cpu/timer.h"
 #include "cpu/vdso.h"
 #include "vmm/boot.h"
+#include "vmm/confine.h"
 #include "vmm/guest_symbols.h"
 #include "vmm/memory_use.h"
 #include "vmm/symbols.h"
@@ -482,9 +483,25 @@ static void dump_current(void)
 		bt_dump(executor_self);
 }
 
+/* What the vCPU path needs of the host. */
+static struct confine_needs needs_of(const struct machine *m)
+{
+	struct confine_needs n = {
+		.ram_fd = m->ram_fd, .stub_fd = m->user_fd, .user_window = WINDOW_SIZE,
+		.write_fd = { m->vm.event_fd, m->vm.debugcon.doorbell_fd }, .write_count = 2,
+		.library = trace_on(TRACE_translate),
+	};
+
+	for (unsigned i = 0; i < SERIAL_MAX; i++)
+		n.write_fd[n.write_count++] = m->vm.serial[i].doorbell_fd;
+	return n;
+}
+
 _Noreturn static void executor_main(struct machine *m)
 {
 	struct exec *x = m->exec;
+	struct confine_needs needs = needs_of(m);
+	struct confinement cage = { 0 };
 	u64 one = 1;
 	int r;
 
@@ -503,7 +520,11 @@ _Noreturn static void executor_main(struct machine *m)
 	if (!r)
 		r = vdso_attach(x, m->user_pages, m->user_fd);
 	if (!r)
+		r = confine_prepare(&cage, &needs);
+	if (!r)
 		r = direct_attach(x);
+	if (!r)
+		r = confine_enter(&cage);
 	if (r < 0) {
 		log_error("cannot set up the executor: %s", strerror(-r));
 		vm_stop(&m->vm, STOP_HOST_ERROR, 0);
