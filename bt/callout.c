@@ -387,10 +387,25 @@ static u64 after_mode_change(struct exec *x, u32 before)
 		return 0;
 	v->eip += v->insn_len;
 	e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
-	if (e->tag + v->eip + v->mode != 0 || !(v->mode & MODE_FLAT) || !(before & MODE_FLAT))
+	if (e->tag + v->eip + v->mode != 0 || e->host == x->thunk_indirect || !(v->mode & MODE_FLAT) || !(before & MODE_FLAT))
 		return RET_DISPATCH;
 	x->jump_host = e->host;
 	return RET_JUMP;
+}
+
+/*
+ * Load a segment register.  At CPL 3 the value may be one of the host's own
+ * selectors, which user code has read while it ran directly.
+ */
+static bool load_selector(struct exec *x, enum seg s, u16 sel)
+{
+	struct vcpu *v = &x->v;
+	u16 meant;
+
+	if (seg_load(v, s, sel))
+		return true;
+	meant = direct_guest_selector(x, sel);
+	return v->cpl == 3 && !(v->sysflags & EFLAGS_VM) && meant != sel && seg_load(v, s, meant);
 }
 
 /* arg: segment | pop size << 8 (0: value in tmp) | alone in its block << 31 */
@@ -409,11 +424,11 @@ u64 co_seg_load(struct exec *x, u32 arg)
 	if (s == SEG_SS && size) {
 		/* POP SS: the increment uses the old stack's width. */
 		u32 m = stack_mask(v);
-		if (!seg_load(v, s, (u16)value))
+		if (!load_selector(x, s, (u16)value))
 			return fail();
 		v->regs[ESP] = (v->regs[ESP] & ~m) | ((v->regs[ESP] + size) & m);
 	} else {
-		if (!seg_load(v, s, (u16)value))
+		if (!load_selector(x, s, (u16)value))
 			return fail();
 		if (size)
 			set_esp(v, v->regs[ESP] + size);
@@ -441,7 +456,7 @@ u64 co_load_far(struct exec *x, u32 arg)
 	    !mem_read(v, lin, raw, size + 2, acc_data(v)))
 		return fail();
 	__builtin_memcpy(&off, raw, size);
-	if (!seg_load(v, (enum seg)(arg & 15), load16(raw + size)))
+	if (!load_selector(x, (enum seg)(arg & 15), load16(raw + size)))
 		return fail();
 	set_reg(v, arg >> 4, off, size);
 	ret = after_mode_change(x, before);

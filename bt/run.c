@@ -408,11 +408,13 @@ void bt_run(struct exec *x)
 			idle(x);
 			continue;
 		}
-		if (v->cpl == 3 && direct_possible(v)) {
+		if (v->cpl == 3 && direct_possible(v) && !vdso_wants_original(x)) {
 			v->shadow_sti = v->shadow_ss = false;
 			ret = run_user(x);
 		} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
 			ret = run_single(bt, x);
+		} else if (v->cpl == 3 && direct_possible(v)) {
+			ret = RET_SINGLE;	/* in the middle of a patched sequence */
 		} else {
 			const u8 *host = find_host(bt, x);
 

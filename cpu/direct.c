@@ -25,6 +25,9 @@
 #include "cpu/exec.h"
 #include "cpu/vdso.h"
 
+/* System flags that user code may change with POPF. */
+#define USER_FLAGS (EFLAGS_AC | EFLAGS_ID | EFLAGS_NT)
+
 #define TLS_FIRST 6u
 #define TLS_COUNT 3u
 #define POISON_BASE 0xfe000000u
@@ -74,14 +77,14 @@ READ_SEG(gs)
  * The selector value that user code has put into a segment register, as the
  * guest would name it.
  */
-static u16 guest_selector(const struct vcpu *v, u16 host)
+u16 direct_guest_selector(const struct exec *x, u16 host)
 {
 	unsigned index = host >> 3;
 
 	if (host == HOST_DS)
-		return (u16)(v->seg[SEG_SS].sel | 3);
+		return x->flat_ss;
 	if (host == HOST_CS32)
-		return (u16)(v->seg[SEG_CS].sel | 3);
+		return x->flat_cs;
 	if ((host & 4) && index >= TLS_FIRST && index < TLS_FIRST + TLS_COUNT)
 		return (u16)(host & ~4);
 	return host;
@@ -94,7 +97,7 @@ static void sync_one(struct exec *x, enum seg s, u16 now, u16 *loaded)
 	if (now == *loaded)
 		return;
 	*loaded = now;
-	if (!seg_load(&x->v, s, guest_selector(&x->v, now))) {
+	if (!seg_load(&x->v, s, direct_guest_selector(x, now))) {
 		/* The guest's tables do not have what the host's had: unusable for the guest. */
 		trace(unimp, "user code loaded selector %04x that the guest lacks", now);
 		x->v.exc = saved;
@@ -150,6 +153,8 @@ u64 direct_run(struct exec *x)
 		return RET_EXCEPTION;
 	}
 	load_segments(x);
+	x->flat_cs = v->seg[SEG_CS].sel;
+	x->flat_ss = v->seg[SEG_SS].sel;
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	now = rdtsc();
@@ -159,6 +164,7 @@ u64 direct_run(struct exec *x)
 	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == now) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
+		v->sysflags = (v->sysflags & ~USER_FLAGS) | (x->landing_flags & USER_FLAGS);
 		now = rdtsc();
 		v->count->ns_user += clock_tsc_to_ns(x->clock, now - x->t_enter);
 		x->t_enter = now;

@@ -29,6 +29,10 @@
 #define TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n and %[arith], %%eax\n" \
 	"mov %%eax, %c[flags](%%r15)\n cld\n"
+/* The same, keeping all of user code's EFLAGS in landing_flags too. */
+#define USER_TO_HOST \
+	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n mov %%eax, %c[landing_flags](%%r15)\n" \
+	"and %[arith], %%eax\n mov %%eax, %c[flags](%%r15)\n cld\n"
 #define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
@@ -159,7 +163,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"exec_int80_landing:\n"		/* r11d = offset of the INT in the vDSO page */
 	SAVE_REGS
 	"mov %%r11d, %c[int80_offset](%%r15)\n"
-	TO_HOST
+	USER_TO_HOST
 	"mov %[int80], %%r8d\n"
 	"jmp exec_from_user\n"
 	".globl exec_vsyscall_landing\n"
@@ -181,10 +185,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	SAVE_REGS
 	"mov %%esp, 20(%%r15)\n"	/* the MOV %esp, %ebp that the jump replaced */
 	"3:\n"
-	TO_HOST
+	USER_TO_HOST
 	"mov %[sysenter], %%r8d\n"
-	".globl exec_landing_end\n"
-	"exec_landing_end:\n"
 	"exec_from_user:\n"		/* r8 = value to return */
 	"mov %c[host_rsp](%%r15), %%rsp\n"
 	"mov %c[host_fsbase](%%r15), %%rax\n"
@@ -216,6 +218,6 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
-	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

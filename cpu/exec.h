@@ -74,8 +74,7 @@ struct exec {
 	u16 user_ds, user_es, user_fs, user_gs;
 	u64 user_fsbase, user_gsbase;
 	u32 user_flags;		/* EFLAGS to enter user code with */
-	u32 retry_eip;		/* a user fault that was only a stale segment base was retried here */
-	u32 retry_count;
+	u16 flat_cs, flat_ss;	/* guest selectors that the host's stand for */
 
 	struct shadow *shadow;
 	u8 *code_rx;		/* executable view of the code cache */
@@ -92,6 +91,7 @@ struct exec {
 	u32 vdso_tries;
 	u8 *user_pages;
 	u32 vsyscall_offset;	/* of the patched entry in its page; the page is at shadow->patch_lin */
+	u32 landing_flags;	/* EFLAGS of user code at the last fast system call */
 	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
@@ -114,7 +114,7 @@ _Noreturn void exec_leave(struct exec *x, u64 ret);
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
-extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[], exec_landing_end[];
+extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];
 extern const u8 exec_push_begin[], exec_push_end[];
 extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
 
@@ -129,6 +129,8 @@ void exec_fpu_restore(struct exec *x);
 
 /* May the vCPU's current state run directly?  (flat 32-bit CPL 3, paging on) */
 bool direct_possible(const struct vcpu *v);
+/* What a selector that user code has read from the CPU stands for in the guest. */
+u16 direct_guest_selector(const struct exec *x, u16 host);
 /* Enter user code and come back; the result is an exec_return. */
 u64 direct_run(struct exec *x);
 /* Execute DAA, DAS, AAA, AAS, AAM 10 or AAD 10 (by opcode) on the CPU, in compatibility mode.  (vdso.c) */

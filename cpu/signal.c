@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "cpu/exec.h"
+#include "cpu/vdso.h"
 
 /* <sys/ucontext.h> hides the names without _GNU_SOURCE; they are the x86-64 ABI's. */
 enum { G_R8, G_R9, G_R10, G_R11, G_R12, G_R13, G_R14, G_R15, G_RDI, G_RSI, G_RBP, G_RBX, G_RDX, G_RAX,
@@ -98,8 +99,12 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		.user = (g[G_CSGSFS] & 0xffff) == HOST_CS32,
 	};
 	bool stub = f.rip >> PAGE_SHIFT == x->shadow->stub_page >> PAGE_SHIFT && f.rip < WINDOW_SIZE;
+	bool stepped = false;
 	u64 ret;
 
+	/* #AC is reported at the user code's address with the monitor's CS when it comes with the IRETQ. */
+	if (f.trapno == EXC_AC && f.rip < WINDOW_SIZE)
+		f.user = true;
 	count_signal(x->v.count, sig);
 	if (sig == SIG_KICK) {
 		x->attention = 1;
@@ -114,11 +119,10 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	}
 	if (stub && f.user && sig == SIG_KICK)
 		return;			/* direct_bcd() */
-	if (sig == SIGTRAP && !f.user && (stub || within(f.rip, exec_int80_landing, exec_landing_end))) {
-		/* User code stepped into the fast system call: SYSENTER keeps TF, and so does the vCPU. */
-		g[G_EFL] &= ~(s64)EFLAGS_TF;
-		x->v.sysflags |= EFLAGS_TF;
-		return;
+	if (sig == SIGTRAP && !f.user && stub) {
+		/* Stepped into the fast system call: step through the guest's own instructions instead. */
+		f.user = stepped = true;
+		f.rip = vdso_site(x, (u32)f.rip & PAGE_MASK);
 	}
 	if (within(f.rip, exec_push_begin, exec_push_end)) {
 		/* The vDSO's pushes, done by the landing: still user code, at the entry. */
@@ -134,7 +138,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
 				((u32)g[G_EFL] & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
 		account(x, &x->v.count->ns_user);
-		ret = sig == SIG_KICK ? RET_DISPATCH : direct_signal(x, &f);
+		ret = sig == SIG_KICK || stepped ? RET_DISPATCH : direct_signal(x, &f);
 		fpu_from_frame(uc->uc_mcontext.fpregs);
 		exec_leave(x, ret);
 	}
@@ -169,7 +173,8 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		return;
 	}
 	if (sig != SIG_KICK) {
-		log_error("signal %d in the monitor at text offset 0x%llx, address %p, guest eip %08x", sig,
+		log_error("signal %d in the monitor, cs %x, trap %u error %x, text offset 0x%llx, address %p, guest eip %08x", sig,
+			  (u32)g[G_CSGSFS] & 0xffff, f.trapno, f.error,
 			  (unsigned long long)(f.rip - (u64)__executable_start), (void *)f.addr, x->v.eip);
 		CHECK(!"fault in Ringer's own code");
 	}

@@ -32,6 +32,7 @@
 #define PROT_EXEC_  4
 
 #define ENTRY_LEN 10u
+#define PATCH_LEN 7u	/* ljmp ptr16:32 */
 
 static const u8 entry_int80[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0xcd, 0x80 };
 static const u8 entry_nops[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0x90, 0x90, 0x90 };
@@ -196,4 +197,34 @@ void vdso_forget(struct exec *x)
 {
 	shadow_unpatch(x->shadow);
 	trace(adapt, "vDSO patch dropped");
+}
+
+lin_t vdso_site(const struct exec *x, u32 stub_offset)
+{
+	const u8 *stub = x->user_pages + STUB_INT80;
+
+	if (stub_offset >= STUB_INT80) {
+		u32 n = (stub_offset - STUB_INT80) / STUB_INT80_STEP % STUB_INT80_MAX;
+		return x->shadow->patch_lin + load32(stub + n * STUB_INT80_STEP + 7) - 5;	/* r11d: past the MOV */
+	}
+	return x->shadow->patch_lin + x->vsyscall_offset;
+}
+
+bool vdso_wants_original(const struct exec *x)
+{
+	const struct vcpu *v = &x->v;
+	const u8 *copy = x->user_pages + PAGE_SIZE;
+	u32 off = v->eip & PAGE_MASK;
+
+	if (x->shadow->patch_gpage == PATCH_NONE || (v->eip & ~PAGE_MASK) != x->shadow->patch_lin)
+		return false;
+	if (v->sysflags & EFLAGS_TF)
+		return true;
+	/* Past the first byte of a far jump to the stub? */
+	for (u32 back = 1; back < PATCH_LEN && back <= off; back++)
+		if (copy[off - back] == 0xea && off - back + PATCH_LEN <= PAGE_SIZE &&
+		    load16(copy + off - back + 5) == HOST_CS64 &&
+		    (load32(copy + off - back + 1) & ~PAGE_MASK) == STUB_ADDRESS)
+			return true;
+	return false;
 }

@@ -26,6 +26,15 @@ int vdso_attach(struct exec *x, u8 *rw, int fd);
  */
 void vdso_learn(struct exec *x);
 
+/* The linear address of the patched site that leads to this offset of the stub page. */
+lin_t vdso_site(const struct exec *x, u32 stub_offset);
+
+/*
+ * Is v.eip where user code must not run from the patched copy: inside a
+ * replaced sequence, or anywhere in the page while single-stepping?
+ */
+bool vdso_wants_original(const struct exec *x);
+
 /* The guest wrote to the page: forget the copy. */
 void vdso_forget(struct exec *x);
 
