@@ -188,10 +188,9 @@ TEST(after_fork)
 
 TEST(on_the_stack)
 {
-	u8 buf[32];
-	u8 *page = (u8 *)((uintptr_t)buf & -PAGE);
+	u8 buf[32] __attribute__((aligned(32)));	/* within one page */
 
-	SYS(mprotect(page, 2 * PAGE, RWX));
+	SYS(mprotect((void *)((uintptr_t)buf & -PAGE), PAGE, RWX));
 	for (u32 i = 0; i < 200; i++) {
 		emit(buf, i);
 		CHECK_EQ(((code)buf)(), i);
