@@ -1,6 +1,6 @@
 /*
- * A lock that works between the monitor and executors: a futex word in the
- * shared arena.  Never held across guest code.  The uncontended path is one
+ * A lock that works between executors: a futex word in the shared arena.  Never
+ * held across guest code, never taken by the monitor while an executor lives.  The uncontended path is one
  * atomic exchange and no system call.  (Drepper, "Futexes Are Tricky", mutex 2.)
  */
 #ifndef BASE_LOCK_H
@@ -19,20 +19,6 @@ static inline void lock_acquire(struct lock *l)
 		return;
 	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
 		sys6(SYS_futex, (long)&l->word, FUTEX_WAIT, 2, 0, 0, 0);
-}
-
-/* For the monitor, which must outlive an executor that died with the lock: false after `ns`. */
-static inline bool lock_acquire_timed(struct lock *l, u64 ns)
-{
-	struct { s64 sec, nsec; } t = { (s64)(ns / 1000000000), (s64)(ns % 1000000000) };
-	u32 c = 0;
-
-	if (__atomic_compare_exchange_n(&l->word, &c, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return true;
-	while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
-		if (sys6(SYS_futex, (long)&l->word, FUTEX_WAIT, 2, (long)&t, 0, 0) == -110 /* ETIMEDOUT */)
-			return false;
-	return true;
 }
 
 static inline void lock_release(struct lock *l)

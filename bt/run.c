@@ -136,6 +136,7 @@ static void take_events(struct exec *x)
 	struct vcpu *v = &x->v;
 	const struct platform *p = v->platform;
 
+	p->host_events(p->opaque);
 	if (x->timer_due || p->next_deadline(p->opaque) <= clock_ns(x->clock)) {
 		x->timer_due = 0;
 		x->armed_deadline = ~0ull;
@@ -180,6 +181,7 @@ static void idle(struct exec *x)
 		u64 now, deadline;
 
 		x->attention = 0;
+		to_monitor(x, &v->count->ns_idle);
 		take_events(x);
 		if (!v->halted)
 			break;

@@ -261,6 +261,7 @@ struct platform {
 	/* MSRs that belong to devices; false: not one of them, or #GP. */
 	bool (*msr_read)(void *opaque, unsigned cpu, u32 msr, u64 *value);
 	bool (*msr_write)(void *opaque, unsigned cpu, u32 msr, u64 value);
+	void (*host_events)(void *opaque);	/* look at what the monitor has announced; cheap if nothing */
 	u64 (*run_timers)(void *opaque);	/* fire what is due; next deadline in guest ns */
 	u64 (*next_deadline)(void *opaque);	/* hint, cheap, no lock */
 	void (*triple_fault)(void *opaque, unsigned cpu);	/* the machine stops */

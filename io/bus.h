@@ -2,11 +2,12 @@
  * Where devices hang: port and memory ranges, interrupt lines, timers, and the
  * one lock under which device state is touched.
  *
- * Device front ends are called in whichever process the access happens: in an
- * executor for guest accesses and due timers, in the monitor for input from the
- * host.  All of them run with `bus->lock` held, on state in the shared arena,
- * and must obey the vCPU path's rules: no libc beyond mem*, no malloc, no
- * floating point, no blocking.
+ * Device front ends are called in executors only: for guest accesses, due timers
+ * and what back ends announce.  The monitor never calls them, because what they
+ * stand on, function pointers included, is an executor's to forge; it
+ * builds them before the first executor starts.  All of them run with `bus->lock`
+ * held, on state in the shared arena, and must obey the vCPU path's rules: no libc
+ * beyond mem*, no malloc, no floating point, no blocking.
  *
  * Ranges: an access is passed whole to the device that owns its first byte
  * (8-bit port devices get it in bytes); a device handles any size it is given
@@ -91,11 +92,7 @@ void bus_pio_write(struct bus *b, u16 port, unsigned size, u32 value);
 u64 bus_mmio_read(struct bus *b, unsigned cpu, gpa_t gpa, unsigned size);
 void bus_mmio_write(struct bus *b, unsigned cpu, gpa_t gpa, unsigned size, u64 value);
 
-/*
- * With the lock held (devices call these): arm at absolute guest ns, or TIMER_NEVER.
- * Only for what the guest does: armed by input from the host, in the monitor, a
- * timer would not shorten the sleep of an executor that has halted.
- */
+/* With the lock held (devices call these): arm at absolute guest ns, or TIMER_NEVER. */
 void timer_arm(struct bus *b, struct vtimer *t, u64 deadline);
 
 /* Takes the lock; fires everything due; returns the next deadline (ns) or TIMER_NEVER. */

@@ -1,5 +1,5 @@
 /*
- * The front end's half of a character device: one byte towards the host.
+ * The front end's half of a character device.
  *
  * The doorbell is rung only when the ring was empty.  The back end drains the
  * ring until it sees it empty after having read the doorbell, so no byte waits
@@ -34,4 +34,17 @@ bool chardev_tx(struct chardev *c, u8 byte)
 	if (ring_count(&c->tx) == 1)
 		ring_doorbell(c);
 	return true;
+}
+
+void chardev_take_events(struct chardev *c)
+{
+	u32 events;
+
+	if (!__atomic_load_n(&c->events, __ATOMIC_RELAXED))
+		return;
+	events = __atomic_exchange_n(&c->events, 0, __ATOMIC_SEQ_CST);
+	if ((events & CHAR_RX_READY) && c->rx_ready)
+		c->rx_ready(c->dev);
+	if ((events & CHAR_TX_SPACE) && c->tx_space)
+		c->tx_space(c->dev);
 }

@@ -4,8 +4,10 @@
  * single-producer single-consumer byte rings in the shared arena.
  *
  * tx: guest to host; the front end puts, the back end gets.
- * rx: host to guest; the back end puts, then calls the front end's `rx_ready`
- * with the bus lock held.
+ * rx: host to guest; the back end puts.
+ * The back end never calls the front end: function pointers in shared memory
+ * are an executor's to forge.  It sets `events` and kicks an executor, where
+ * chardev_take_events calls `rx_ready` and `tx_space`.
  * The side that reads from shared memory trusts no index: they are masked.
  */
 #ifndef IO_CHARDEV_H
@@ -49,8 +51,13 @@ static inline int ring_get(struct char_ring *r)
 	return c;
 }
 
+/* chardev.events */
+#define CHAR_RX_READY 1u	/* bytes have arrived in rx */
+#define CHAR_TX_SPACE 2u	/* tx has space again */
+
 struct chardev {
 	struct char_ring tx, rx;
+	u32 events;		/* set by the back end, taken by the front end */
 	/* Set by the front end: bytes have arrived in rx.  Bus lock held. */
 	void (*rx_ready)(void *dev);
 	/* Set by the front end: tx has space again.  Bus lock held. */
@@ -63,5 +70,7 @@ struct chardev {
 
 /* Front end: queue one byte for the host; rings the doorbell.  False if full (tx_blocked is set). */
 bool chardev_tx(struct chardev *c, u8 byte);
+/* Front end, in an executor: act on what the back end has announced.  Bus lock held. */
+void chardev_take_events(struct chardev *c);
 
 #endif

@@ -338,6 +338,9 @@ int pc_init(struct pc *pc, const struct pc_config *cfg)
 	    (r = init_serial(pc)) < 0)
 		return r;
 	pci_connect(&pc->pci, intx);
+	if (cfg->battery)
+		rtc_restore(&pc->rtc, cfg->battery);
+	pc->cfg.battery = NULL;
 	if (cfg->debugcon && (r = debugcon_init(&pc->debugcon, &pc->bus, cfg->debugcon)) < 0)
 		return r;
 	if (cfg->debug_exit && (r = debug_exit_init(&pc->debug_exit, &pc->bus, debug_exit, pc)) < 0)
@@ -405,13 +408,16 @@ void pc_describe(struct pc *pc, void (*print)(const char *fmt, ...))
 			      pc->uart[i].tx.count);
 }
 
-const struct pc_stats *pc_stats(struct pc *pc)
+struct pc_stats pc_stats(const struct pc *pc)
 {
-	pc->stats.lapic_timer = pc->stats.ipi = 0;
-	for (unsigned i = 0; i < pc->cfg.cpus; i++) {
-		pc->stats.lapic_timer += pc->lapic[i].timer_irqs;
-		pc->stats.ipi += pc->lapic[i].ipis;
+	struct pc_stats s = pc->stats;
+
+	for (unsigned i = 0; i < PC_CPUS_MAX; i++) {
+		s.lapic_timer += pc->lapic[i].timer_irqs;
+		s.ipi += pc->lapic[i].ipis;
 	}
-	pc->stats.timer_fires = pc->bus.fired;
-	return &pc->stats;
+	s.timer_fires = pc->bus.fired;
+	return s;
 }
+
+void pc_save(const struct pc *pc, struct rtc_battery *battery) { rtc_save(&pc->rtc, battery); }

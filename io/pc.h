@@ -7,6 +7,7 @@
 
 #include "io/bus.h"
 #include "io/chardev.h"
+#include "io/rtc.h"
 
 enum machine_event {
 	MACHINE_POWEROFF,	/* ACPI S5 */
@@ -35,6 +36,7 @@ struct pc_config {
 	bool debug_exit;			/* isa-debug-exit at 0xf4 */
 	struct pc_blob kernel, initrd, cmdline;	/* for fw_cfg; memory outlives the pc */
 	s64 rtc_offset;				/* seconds: UTC wall clock at guest time 0 */
+	const struct rtc_battery *battery;	/* NULL: a new one; else what pc_save kept */
 	u32 irqchip_user;			/* reserved for hw mode: 1 = all chips modelled here */
 };
 
@@ -67,7 +69,9 @@ struct pc_stats {
 	u64 irq[24];		/* rising edges seen by input (ISA/GSI number) */
 	u64 lapic_timer, ipi, spurious, timer_fires;
 };
-const struct pc_stats *pc_stats(struct pc *pc);	/* gathered at the call */
+struct pc_stats pc_stats(const struct pc *pc);	/* gathered at the call; trusts nothing in *pc */
+/* What outlives a reset that builds the PC anew.  Trusts nothing in *pc. */
+void pc_save(const struct pc *pc, struct rtc_battery *battery);
 
 /* ACPI: fixed places that vmm/acpi.c puts into the FADT/MADT and the devices decode. */
 #define PC_ACPI_PM1A_EVT  0x600		/* 4 ports */

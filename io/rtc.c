@@ -384,3 +384,27 @@ int rtc_init(struct rtc *r, struct bus *b, struct irq_line irq, s64 offset)
 	rtc_reset(r);
 	return bus_add_pio(b, RTC_INDEX, 2, &rtc_ops, r, "rtc");
 }
+
+void rtc_save(const struct rtc *r, struct rtc_battery *to)
+{
+	to->sec = r->base_sec;
+	to->ns = r->base_ns;
+	__builtin_memcpy(to->cmos, r->cmos, CMOS_SIZE);
+}
+
+#define SAVED_SEC_MAX (1ll << 40)	/* centuries have two digits */
+
+void rtc_restore(struct rtc *r, const struct rtc_battery *from)
+{
+	u64 now = bus_now(r->bus);
+	s64 second = NS_PER_SEC;
+
+	if (from->ns > (s64)now + second || from->ns < -second || from->sec < -SAVED_SEC_MAX ||
+	    from->sec > SAVED_SEC_MAX)
+		return;
+	r->base_sec = from->sec;
+	r->base_ns = from->ns;
+	r->seen_sec = seconds_at(r, now);
+	__builtin_memcpy(r->cmos, from->cmos, CMOS_SIZE);
+	rtc_reset(r);
+}

@@ -21,6 +21,15 @@ struct rtc {
 };
 
 MUST_USE int rtc_init(struct rtc *r, struct bus *b, struct irq_line irq, s64 offset);
+
+/* What the battery keeps while the machine is built anew. */
+struct rtc_battery {
+	s64 sec, ns;		/* time of day at a guest time */
+	u8 cmos[CMOS_SIZE];
+};
+void rtc_save(const struct rtc *r, struct rtc_battery *to);
+/* After rtc_init.  Of what is saved, anything may be forged. */
+void rtc_restore(struct rtc *r, const struct rtc_battery *from);
 /* The clock keeps its time, on its battery. */
 void rtc_reset(struct rtc *r);
 

@@ -165,10 +165,7 @@ static void rx_ready(void *dev)
 	struct uart *u = dev;
 
 	pull(u);
-	/*
-	 * This runs in the monitor, and an executor that sleeps in HLT would not
-	 * hear of a timer armed here: the four character times pass at once.
-	 */
+	/* The host has no more for now: the four character times pass at once. */
 	timer_arm(u->bus, &u->timeout, TIMER_NEVER);
 	u->timed_out = (u->fcr & FCR_ENABLE) && u->rx.count;
 	update_irq(u);
@@ -205,7 +202,7 @@ static void tx_space(void *dev)
 
 	if (!u->tx.count)
 		return;
-	u->thre_streak = 0;	/* the wait was a pause; and no timer may start here, see rx_ready */
+	u->thre_streak = 0;	/* the wait was a pause */
 	drain(u);
 	update_irq(u);
 }

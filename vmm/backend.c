@@ -5,14 +5,15 @@
  *   tx  doorbell -> write what the ring holds; when the channel takes no more,
  *       wait for it to be writable and leave the ring full: the front end then
  *       sees no space, and the guest's UART stays busy.  Space made for a
- *       front end that waits is announced by tx_space.
- *   rx  channel readable and ring has room -> read, filter, put, rx_ready.
+ *       front end that waits is announced (CHAR_TX_SPACE).
+ *   rx  channel readable and ring has room -> read, filter, put, announce
+ *       (CHAR_RX_READY).
  *       With the ring full the channel is not polled at all; nothing tells us
  *       when the guest has read, so look again after RX_RETRY_NS.
  *
  * Invariants: no byte is read from the host that has no place in the ring; the
- * bus lock is only ever tried for a bounded time, because the executor that
- * holds it may be dead.
+ * front end is never called and nothing here waits for an executor, which may
+ * be dead.
  */
 #define _GNU_SOURCE
 #include "vmm/backend.h"
@@ -29,33 +30,27 @@
 #include "vmm/channel.h"
 
 #define RX_RETRY_NS   10000000ull
-#define LOCK_RETRY_NS 50000000ull
-#define LOCK_WAIT_NS  100000000ull
 #define PUMP_CHUNK    4096u
 #define PUMP_BURST    (4 * CHAR_RING_SIZE)	/* most bytes moved before other sources get a turn */
 
 struct backend {
 	struct loop *loop;
 	struct chardev *c;
-	struct bus *bus;
+	void (*notify)(void *opaque);
+	void *opaque;
 	char name[16];
 	struct channel ch;
 	struct source in, out, listen, doorbell;
 	int doorbell_fd;
 
-	/* Private copies of what an executor could forge. */
-	void (*rx_ready)(void *dev);
-	void (*tx_space)(void *dev);
-	void *dev;
-	u32 tx_tail, rx_head;
+	u32 tx_tail, rx_head;	/* our own copies of what an executor could forge */
 
 	bool (*filter)(void *opaque, u8 byte);
 	void *filter_opaque;
 
 	bool in_ended;		/* end of input: stdin only; the channel stays up */
 	bool in_always;		/* a file that epoll does not take: read without asking */
-	bool owe_rx, owe_tx;	/* front-end calls that wait for the lock */
-	u64 retry_connect, retry_rx, retry_lock, retry_tx;
+	u64 retry_connect, retry_rx, retry_tx;
 };
 
 static void on_in(void *opaque, u32 events);
@@ -103,31 +98,18 @@ static void rx_put(struct backend *b, u8 byte)
 	b->c->rx.data[b->rx_head++ & (CHAR_RING_SIZE - 1)] = byte;
 }
 
-/* ---- Calling the front end ---- */
+/* ---- Telling the front end ---- */
 
-static void settle_debts(struct backend *b)
+static void announce(struct backend *b, u32 event)
 {
-	b->retry_lock = LOOP_FOREVER;
-	if (!b->owe_rx && !b->owe_tx)
-		return;
-	if (!lock_acquire_timed(&b->bus->lock, LOCK_WAIT_NS)) {
-		b->retry_lock = monotonic_ns() + LOCK_RETRY_NS;
-		return;
-	}
-	if (b->owe_rx && b->rx_ready)
-		b->rx_ready(b->dev);
-	if (b->owe_tx && b->tx_space)
-		b->tx_space(b->dev);
-	lock_release(&b->bus->lock);
-	b->owe_rx = b->owe_tx = false;
+	__atomic_fetch_or(&b->c->events, event, __ATOMIC_SEQ_CST);
+	b->notify(b->opaque);
 }
 
 static void announce_space(struct backend *b)
 {
-	if (!__atomic_exchange_n(&b->c->tx_blocked, 0, __ATOMIC_SEQ_CST))
-		return;
-	b->owe_tx = true;
-	settle_debts(b);
+	if (__atomic_exchange_n(&b->c->tx_blocked, 0, __ATOMIC_SEQ_CST))
+		announce(b, CHAR_TX_SPACE);
 }
 
 /* ---- Connection ---- */
@@ -292,8 +274,7 @@ static void service_rx(struct backend *b)
 	if (!put)
 		return;
 	__atomic_store_n(&b->c->rx.head, b->rx_head, __ATOMIC_RELEASE);
-	b->owe_rx = true;
-	settle_debts(b);
+	announce(b, CHAR_RX_READY);
 }
 
 static void on_in(void *opaque, u32 events)
@@ -304,7 +285,7 @@ static void on_in(void *opaque, u32 events)
 /* ---- The whole ---- */
 
 struct backend *backend_open(struct loop *loop, const struct serial_config *sc, const char *name,
-			     struct chardev *c, struct bus *bus, char *err, size_t errlen)
+			     struct chardev *c, void (*notify)(void *opaque), void *opaque, char *err, size_t errlen)
 {
 	struct backend *b = calloc(1, sizeof *b);
 	char why[256] = "";
@@ -314,14 +295,11 @@ struct backend *backend_open(struct loop *loop, const struct serial_config *sc, 
 		return NULL;
 	}
 	*b = (struct backend){
-		.loop = loop, .c = c, .bus = bus, .doorbell_fd = -1,
-		.rx_ready = c->rx_ready, .tx_space = c->tx_space, .dev = c->dev,
+		.loop = loop, .c = c, .notify = notify, .opaque = opaque, .doorbell_fd = -1,
 		.in = SOURCE_INIT, .out = SOURCE_INIT, .listen = SOURCE_INIT, .doorbell = SOURCE_INIT,
-		.retry_connect = LOOP_FOREVER, .retry_rx = LOOP_FOREVER, .retry_lock = LOOP_FOREVER,
-		.retry_tx = LOOP_FOREVER,
+		.retry_connect = LOOP_FOREVER, .retry_rx = LOOP_FOREVER, .retry_tx = LOOP_FOREVER,
 	};
 	snprintf(b->name, sizeof b->name, "%s", name);
-	backend_resync(b);
 	if (channel_open(&b->ch, sc, why, sizeof why) < 0) {
 		snprintf(err, errlen, "%s: %s", name, why);
 		free(b);
@@ -334,7 +312,7 @@ struct backend *backend_open(struct loop *loop, const struct serial_config *sc, 
 		backend_close(b);
 		return NULL;
 	}
-	c->doorbell_fd = b->doorbell_fd;
+	backend_resync(b);
 	if (channel_connected(&b->ch) || channel_connect(&b->ch))
 		connected(b);
 	else
@@ -347,7 +325,7 @@ void backend_close(struct backend *b)
 	if (!b)
 		return;
 	b->c->connected = 0;
-	b->c->doorbell_fd = -1;
+	b->c->doorbell_fd = -1;	/* for whoever opens another; ours is b->doorbell_fd */
 	loop_remove(b->loop, &b->in);
 	loop_remove(b->loop, &b->out);
 	loop_remove(b->loop, &b->listen);
@@ -371,7 +349,7 @@ bool backend_connected(const struct backend *b)
 
 u64 backend_deadline(const struct backend *b)
 {
-	return min_u64(min_u64(b->retry_connect, b->retry_rx), min_u64(b->retry_lock, b->retry_tx));
+	return min_u64(min_u64(b->retry_connect, b->retry_rx), b->retry_tx);
 }
 
 void backend_tick(struct backend *b, u64 now)
@@ -381,8 +359,6 @@ void backend_tick(struct backend *b, u64 now)
 		if (channel_connect(&b->ch))
 			connected(b);
 	}
-	if (now >= b->retry_lock)
-		settle_debts(b);
 	if (now >= b->retry_rx)
 		service_rx(b);
 	if (now >= b->retry_tx)
@@ -413,7 +389,8 @@ void backend_resync(struct backend *b)
 {
 	b->tx_tail = __atomic_load_n(&b->c->tx.tail, __ATOMIC_ACQUIRE);
 	b->rx_head = __atomic_load_n(&b->c->rx.head, __ATOMIC_ACQUIRE);
-	b->owe_rx = b->owe_tx = false;
+	b->c->doorbell_fd = b->doorbell_fd;
+	__atomic_store_n(&b->c->connected, channel_connected(&b->ch), __ATOMIC_SEQ_CST);
 }
 
 void backend_resume(struct backend *b)

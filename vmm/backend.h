@@ -3,13 +3,13 @@
  * Runs in the monitor only.
  *
  * The rings and everything else in struct chardev are shared with executors
- * and not trusted: this side keeps its own copy of its ring positions and of
- * the front end's callbacks, taken before the first executor starts.
+ * and not trusted: this side keeps its own copy of its ring positions, and calls
+ * nothing through it.  News for the front end are flags in it; `notify` has an
+ * executor look.
  */
 #ifndef VMM_BACKEND_H
 #define VMM_BACKEND_H
 
-#include "io/bus.h"
 #include "io/chardev.h"
 #include "vmm/config.h"
 #include "vmm/loop.h"
@@ -18,11 +18,13 @@ struct backend;
 
 /*
  * Open the back end that `sc` asks for and attach it to c; `name` ("serial0")
- * is for messages.  Creates c's doorbell.  NULL with one line in err.
+ * is for messages.  Creates c's doorbell; notify(opaque) is called when c->events
+ * has been set.  NULL with one line in err.
  * sc->kind must not be SERIAL_NONE.
  */
 struct backend *backend_open(struct loop *loop, const struct serial_config *sc, const char *name,
-			     struct chardev *c, struct bus *bus, char *err, size_t errlen);
+			     struct chardev *c, void (*notify)(void *opaque), void *opaque,
+			     char *err, size_t errlen);
 /* Close; removes a socket's file.  NULL is fine. */
 void backend_close(struct backend *b);
 
@@ -45,7 +47,7 @@ void backend_tick(struct backend *b, u64 now);
  */
 void backend_flush(struct backend *b, u64 patience);
 
-/* The rings have been emptied by a machine reset: read their positions anew. */
+/* The machine has been built anew: attach to it as before, with empty rings. */
 void backend_resync(struct backend *b);
 /* After SIGCONT: input that the terminal refused to a background process is possible again. */
 void backend_resume(struct backend *b);

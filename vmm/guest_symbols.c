@@ -44,6 +44,8 @@ void guest_symbols_free(struct guest_symbols *g)
 	sys_munmap(g, PAGE_SIZE);
 }
 
+void guest_symbols_look(struct guest_symbols *g, struct vcpu *v) { g->v = v; }
+
 void guest_symbols_forget(struct guest_symbols *g)
 {
 	symbols_free(g->found);

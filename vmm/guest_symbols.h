@@ -24,6 +24,9 @@ void guest_symbols_free(struct guest_symbols *g);
  */
 const char *guest_symbols_find(void *opaque, u32 addr, u32 *offset);
 
+/* From now on read the guest's memory as this CPU sees it. */
+void guest_symbols_look(struct guest_symbols *g, struct vcpu *v);
+
 /* The machine starts anew: its kernel may be elsewhere. */
 void guest_symbols_forget(struct guest_symbols *g);
 

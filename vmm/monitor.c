@@ -2,14 +2,14 @@
  * The monitor (see vmm/monitor.h): one loop over back ends, doorbells, signals
  * and the machine's events, from power-on to the end.
  *
- * A power cycle is vm_start, the loop until vm->stop_reason is set (by the
+ * A power cycle is vm_start, the loop until vm_stopped has a reason (from the
  * executor, or here: a signal, the time limit, the user), then vm_join.  A
  * guest reset starts the next cycle with a fresh executor on the same host
  * resources.
  *
  * Invariants: signals are taken by signalfd, so nothing here races with a
- * handler; the configuration is our own copy, because struct vm is writable by
- * executors; the terminal is raw only inside monitor_run.
+ * handler; what executors can write (struct vm_shared, the rings) is only looked
+ * at as numbers; the terminal is raw only inside monitor_run.
  */
 #define _GNU_SOURCE
 #include "vmm/monitor.h"
@@ -37,8 +37,6 @@
 
 struct monitor {
 	struct vm *vm;
-	struct config cfg;
-	int executor;		/* process id; 0: none now */
 	struct loop loop;
 	struct backend *backend[BACKENDS];	/* serial ports, then the debug console */
 	struct source events, signals;
@@ -50,6 +48,7 @@ struct monitor {
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
 	u64 next_measure;	/* of the processes' memory, if it will be reported */
+	u32 stats_wanted;	/* number of the last request */
 	u64 stats_deadline;	/* a requested report is printed then at the latest */
 };
 
@@ -60,17 +59,14 @@ static const int handled_signals[] = {
 /* Of these, what a terminal sends to its whole foreground group. */
 static const int left_to_monitor[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP };
 
-static enum stop_reason stop_reason(const struct monitor *m)
-{
-	return (enum stop_reason)__atomic_load_n(&m->vm->stop_reason, __ATOMIC_ACQUIRE);
-}
+static enum stop_reason stop_reason(const struct monitor *m) { return vm_stopped(m->vm); }
 
 /* ---- Statistics on demand ---- */
 
 static void print_stats(struct monitor *m)
 {
 	vm_measure_memory(m->vm);
-	stats_print(m->vm, &m->cfg, log_raw);
+	stats_print(m->vm, &m->vm->cfg, log_raw);
 }
 
 /* Ask the executor to bring its counters up to date; the loop prints when it has, or soon. */
@@ -78,22 +74,20 @@ static void request_stats(struct monitor *m)
 {
 	if (m->stats_deadline != LOOP_FOREVER)
 		return;
-	if (m->executor <= 0) {
+	if (m->vm->executor_pid <= 0) {
 		print_stats(m);
 		return;
 	}
-	__atomic_fetch_add(&m->vm->stats_request, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->vm->shared->stats_request, ++m->stats_wanted, __ATOMIC_SEQ_CST);
 	m->stats_deadline = monotonic_ns() + STATS_WAIT_NS;
-	vm_kick(m->vm, 0);
+	vm_notify(m->vm);
 }
 
 static void check_stats(struct monitor *m)
 {
-	u32 wanted = __atomic_load_n(&m->vm->stats_request, __ATOMIC_ACQUIRE);
-
 	if (m->stats_deadline == LOOP_FOREVER)
 		return;
-	if (__atomic_load_n(&m->vm->stats_done, __ATOMIC_ACQUIRE) != wanted &&
+	if (__atomic_load_n(&m->vm->shared->stats_done, __ATOMIC_ACQUIRE) != m->stats_wanted &&
 	    monotonic_ns() < m->stats_deadline)
 		return;
 	m->stats_deadline = LOOP_FOREVER;
@@ -139,7 +133,7 @@ static bool console_filter(void *opaque, u8 byte)
  */
 static void suspend(struct monitor *m)
 {
-	int executor = m->executor;
+	int executor = m->vm->executor_pid;
 
 	terminal_restore();
 	if (executor > 0)
@@ -163,9 +157,9 @@ static void check_executor(struct monitor *m)
 {
 	siginfo_t si = { 0 };
 
-	if (m->executor <= 0 || stop_reason(m) != STOP_NONE)
+	if (m->vm->executor_pid <= 0 || stop_reason(m) != STOP_NONE)
 		return;
-	if (waitid(P_PID, (id_t)m->executor, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+	if (waitid(P_PID, (id_t)m->vm->executor_pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
 		return;
 	/* It may have stopped the machine and ended between our two looks. */
 	if (stop_reason(m) != STOP_NONE)
@@ -238,6 +232,8 @@ static void on_event(void *opaque, u32 events)
 		return;
 }
 
+static void notify(void *opaque) { vm_notify(opaque); }
+
 static int open_backend(struct monitor *m, unsigned slot, const struct serial_config *sc, struct chardev *c,
 			const char *name, char *err, size_t errlen)
 {
@@ -245,7 +241,7 @@ static int open_backend(struct monitor *m, unsigned slot, const struct serial_co
 
 	if (sc->kind == SERIAL_NONE)
 		return 0;
-	b = backend_open(&m->loop, sc, name, c, pc_bus(m->vm->pc), err, errlen);
+	b = backend_open(&m->loop, sc, name, c, notify, m->vm, err, errlen);
 	if (!b)
 		return -EIO;
 	m->backend[slot] = b;
@@ -268,7 +264,6 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 		return NULL;
 	}
 	m->vm = vm;
-	m->cfg = vm->cfg;
 	m->signal_fd = -1;
 	m->events = m->signals = (struct source)SOURCE_INIT;
 	m->stats_deadline = m->time_limit = m->next_measure = LOOP_FOREVER;
@@ -285,13 +280,13 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 		char name[16];
 
 		snprintf(name, sizeof name, "serial%u", i);
-		if (open_backend(m, i, &m->cfg.serial[i], &vm->serial[i], name, err, errlen))
+		if (open_backend(m, i, &m->vm->cfg.serial[i], &vm->shared->serial[i], name, err, errlen))
 			goto fail;
 	}
-	if (open_backend(m, SERIAL_MAX, &m->cfg.debugcon, &vm->debugcon, "debugcon", err, errlen))
+	if (open_backend(m, SERIAL_MAX, &m->vm->cfg.debugcon, &vm->shared->debugcon, "debugcon", err, errlen))
 		goto fail;
-	if (m->cfg.stats_file && !(m->stats_file = fopen(m->cfg.stats_file, "we"))) {
-		snprintf(err, errlen, "%s: %s", m->cfg.stats_file, strerror(errno));
+	if (m->vm->cfg.stats_file && !(m->stats_file = fopen(m->vm->cfg.stats_file, "we"))) {
+		snprintf(err, errlen, "%s: %s", m->vm->cfg.stats_file, strerror(errno));
 		goto fail;
 	}
 	return m;
@@ -347,7 +342,7 @@ static void turn(struct monitor *m)
 static bool clients_missing(const struct monitor *m)
 {
 	for (size_t i = 0; i < BACKENDS; i++) {
-		const struct serial_config *sc = i < SERIAL_MAX ? &m->cfg.serial[i] : &m->cfg.debugcon;
+		const struct serial_config *sc = i < SERIAL_MAX ? &m->vm->cfg.serial[i] : &m->vm->cfg.debugcon;
 
 		if (m->backend[i] && sc->wait && !backend_connected(m->backend[i]))
 			return true;
@@ -374,10 +369,8 @@ static void power_cycle(struct monitor *m)
 		vm_stop(m->vm, STOP_HOST_ERROR, 0);
 		return;
 	}
-	m->executor = m->vm->executor_pid;
 	while (stop_reason(m) == STOP_NONE)
 		turn(m);
-	m->executor = 0;
 	vm_join(m->vm);
 	flush(m);
 }
@@ -387,7 +380,6 @@ static bool reset(struct monitor *m)
 {
 	char err[256] = "";
 
-	__atomic_store_n(&m->vm->stop_reason, STOP_NONE, __ATOMIC_SEQ_CST);
 	if (vm_boot(m->vm, err, sizeof err)) {
 		log_error("%s", err);
 		vm_stop(m->vm, STOP_HOST_ERROR, 0);
@@ -404,20 +396,20 @@ static int report(struct monitor *m)
 	enum stop_reason why = stop_reason(m);
 	int status = stop_status(m->vm);
 
-	if (m->cfg.stats)
+	if (m->vm->cfg.stats)
 		vm_measure_memory(m->vm);
-	if (m->cfg.profile) {
+	if (m->vm->cfg.profile) {
 		struct profile_row rows[PROFILE_MAX];
 
 		stats_set_profile(rows, vm_profile(m->vm, rows, PROFILE_MAX));
 	}
-	if ((m->cfg.stats && !m->cfg.stats_file) || m->cfg.profile)
-		stats_print(m->vm, &m->cfg, log_raw);
+	if ((m->vm->cfg.stats && !m->vm->cfg.stats_file) || m->vm->cfg.profile)
+		stats_print(m->vm, &m->vm->cfg, log_raw);
 	if (m->stats_file) {
-		int r = stats_write_json(m->vm, &m->cfg, m->stats_file);
+		int r = stats_write_json(m->vm, &m->vm->cfg, m->stats_file);
 
 		if (r) {
-			log_error("%s: %s", m->cfg.stats_file, strerror(-r));
+			log_error("%s: %s", m->vm->cfg.stats_file, strerror(-r));
 			status = status ? status : EXIT_HOST;
 		}
 	}
@@ -432,18 +424,18 @@ static int report(struct monitor *m)
 
 int monitor_run(struct monitor *m)
 {
-	if (m->cfg.timeout_ns)
-		m->time_limit = monotonic_ns() + m->cfg.timeout_ns;
+	if (m->vm->cfg.timeout_ns)
+		m->time_limit = monotonic_ns() + m->vm->cfg.timeout_ns;
 	while (clients_missing(m) && stop_reason(m) == STOP_NONE)
 		turn(m);
-	if (m->cfg.stats)
+	if (m->vm->cfg.stats)
 		m->next_measure = monotonic_ns() + MEASURE_EVERY_NS / 20;	/* soon: the run may be short */
 	if (m->uses_terminal)
 		terminal_raw(STDIN_FILENO);
 	if (stop_reason(m) == STOP_NONE)
 		do
 			power_cycle(m);
-		while (stop_reason(m) == STOP_RESET && !m->cfg.no_reboot && reset(m));
+		while (stop_reason(m) == STOP_RESET && !m->vm->cfg.no_reboot && reset(m));
 	terminal_restore();
 	return report(m);
 }

@@ -228,16 +228,19 @@ static void print_profile(void (*print)(const char *fmt, ...))
 
 void stats_print(const struct vm *vm, const struct config *cfg, void (*print)(const char *fmt, ...))
 {
-	struct counters c = vm->counters;
+	struct counters c = vm->shared->counters;
 	u64 up = clock_ns(&vm->clock);
 	char text[40];
 
 	format_value(text, sizeof text, up, UNIT_ns);
-	line(print, "ringer: statistics after %s (%s)", text, stop_text((enum stop_reason)vm->stop_reason));
+	line(print, "ringer: statistics after %s (%s)", text, stop_text(vm->stop_reason));
 	print_counters(&c, (double)up / 1e9, print);
 	print_derived(&c, print);
-	if (vm->pc)
-		print_interrupts(pc_stats(vm->pc), print);
+	if (vm->pc) {
+		struct pc_stats s = vm_interrupts(vm);
+
+		print_interrupts(&s, print);
+	}
 	if (cfg->profile)
 		print_profile(print);
 }
@@ -326,19 +329,22 @@ static json_t *json_profile(void)
 
 int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out)
 {
-	struct counters c = vm->counters;
+	struct counters c = vm->shared->counters;
 	json_t *root = json_object();
 	int r;
 
-	json_object_set_new(root, "stop", json_string(stop_text((enum stop_reason)vm->stop_reason)));
+	json_object_set_new(root, "stop", json_string(stop_text(vm->stop_reason)));
 	json_object_set_new(root, "status", json_integer(stop_status(vm)));
 	json_object_set_new(root, "uptime_ns", json_integer((json_int_t)clock_ns(&vm->clock)));
 	json_object_set_new(root, "config", json_config(cfg));
 	json_object_set_new(root, "host", json_host(vm));
 	json_object_set_new(root, "counters", json_counters(&c));
 	json_object_set_new(root, "derived", json_derived(&c));
-	if (vm->pc)
-		json_object_set_new(root, "interrupts", json_interrupts(pc_stats(vm->pc)));
+	if (vm->pc) {
+		struct pc_stats s = vm_interrupts(vm);
+
+		json_object_set_new(root, "interrupts", json_interrupts(&s));
+	}
 	json_object_set_new(root, "profile", json_profile());
 	errno = 0;
 	r = json_dumpf(root, out, JSON_INDENT(2)) || fputc('\n', out) == EOF || fflush(out);

@@ -12,8 +12,7 @@
 void stats_set_profile(const struct profile_row *rows, size_t n);
 
 /*
- * The report as text, through print (log_raw in the monitor).  `cfg` is the
- * caller's: the one in struct vm is writable by executors.
+ * The report as text, through print (log_raw in the monitor).
  */
 void stats_print(const struct vm *vm, const struct config *cfg, void (*print)(const char *fmt, ...));
 /* The report as JSON.  0, or negative errno. */

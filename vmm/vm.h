@@ -1,10 +1,16 @@
 /*
- * struct vm: one virtual machine.  Lives at the start of the shared arena, so
- * that the monitor and its executors see the same machine; pointers in it are
- * valid in all of them because the arena is mapped before the fork.
+ * struct vm: one virtual machine, as a process sees it.
  *
- * Host resources (file descriptors, the terminal) are the monitor's and are in
- * struct monitor (vmm/monitor.h), not here.
+ * The monitor's struct vm is in its own memory; an executor has the copy that
+ * the fork made.  What both touch is in the arena, shared memory mapped at the
+ * same address before the fork: struct vm_shared, the devices, the vCPUs, the
+ * engine's tables.  An executor may be hostile, so the monitor treats
+ * everything in the arena as input: it follows no pointer from it, calls nothing
+ * through it, takes no descriptor or process id from it, and builds it anew for
+ * every power cycle.
+ *
+ * Host resources other than the machine's own (the terminal, back ends) are in
+ * struct monitor (vmm/monitor.h).
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H
@@ -28,24 +34,31 @@ struct vcpu;
 
 #define VM_CPUS_MAX 8
 
+/* In the arena. */
+struct vm_shared {
+	struct counters counters;
+	struct chardev serial[SERIAL_MAX];
+	struct chardev debugcon;
+	u64 stop;		/* enum stop_reason | code << 32; set once by vm_stop */
+	u32 stats_request;	/* monitor asks the executor to bring counters up to date */
+	u32 stats_done;
+	u32 host_events;	/* monitor: look at the chardevs' events and at stats_request */
+};
+
 struct vm {
 	struct config cfg;
 	struct clock clock;
-	struct phys_map phys;
-	struct counters counters;
-	struct pc *pc;
+	struct phys_map phys;	/* `has_code` and the RAM are shared, the hooks each process's own */
+	struct vm_shared *shared;
+	struct pc *pc;		/* in the arena, as the vCPUs */
 	struct vcpu *vcpu[VM_CPUS_MAX];
-	struct chardev serial[SERIAL_MAX];
-	struct chardev debugcon;
 
-	/* Set once (first reason wins) by vm_stop; the executor returns, the monitor acts. */
-	u32 stop_reason;	/* enum stop_reason */
-	s32 stop_code;		/* for DEBUG_EXIT: the process's exit status */
-	u32 stats_request;	/* monitor asks the executor to bring counters up to date */
-	u32 stats_done;
+	/* Monitor: latched by vm_stopped, so that nobody takes it back. */
+	enum stop_reason stop_reason;
+	int stop_code;		/* for DEBUG_EXIT: the process's exit status */
 	int event_fd;		/* eventfd: an executor wakes the monitor */
-	int executor_pid;
-	int executor_tid;
+	int executor_pid;	/* 0: none now */
+	struct pc_stats past;	/* interrupts before the last reset */
 };
 
 /*
@@ -53,17 +66,26 @@ struct vm {
  */
 /* The whole machine: arena, RAM, devices, CPU, engine.  NULL with one line in err. */
 struct vm *vm_create(const struct config *cfg, char *err, size_t errlen);
-/* (Re)load the boot image and set the CPU to its entry state.  Power-on and after a reset. */
+/*
+ * Build the machine in the arena, load the boot image and set the CPU to its
+ * entry state: power-on, and after a reset.  No executor may be running.  Back
+ * ends have to be attached again (backend_resync).
+ */
 int vm_boot(struct vm *vm, char *err, size_t errlen);
 /* Fork the executor; it starts running the guest at once.  Negative errno. */
 int vm_start(struct vm *vm);
+/* The monitor's view of why the machine stopped; STOP_NONE: it runs. */
+enum stop_reason vm_stopped(struct vm *vm);
 /* From any process: stop with this reason unless already stopped.  Wakes everyone. */
 void vm_stop(struct vm *vm, enum stop_reason reason, int code);
 /* Monitor: reap the executor after a stop (kills it after a grace period). */
 void vm_join(struct vm *vm);
-/* Monitor: kick the CPU out of guest code so that it looks at its interrupt state. */
-void vm_kick(struct vm *vm, unsigned cpu);
+/* Monitor: have an executor look at what back ends have announced and at stats_request. */
+void vm_notify(struct vm *vm);
 void vm_destroy(struct vm *vm);
+
+/* Interrupts raised since power-on, resets included. */
+struct pc_stats vm_interrupts(const struct vm *vm);
 
 /*
  * Monitor: bring the counters of section `memory` up to date.  What processes

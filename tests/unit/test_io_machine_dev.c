@@ -517,7 +517,7 @@ START_TEST(description_and_statistics)
 	com_line(m, COM1, true);
 	com_line(m, COM1, false);
 	com_line(m, COM1, true);
-	ck_assert_uint_eq(pc_stats(m->pc)->irq[4], 2);
+	ck_assert_uint_eq(pc_stats(m->pc).irq[4], 2);
 	pc_describe(m->pc, count_pieces);
 	ck_assert_uint_gt(lines_described, 4);
 	machine_free(m);

@@ -109,6 +109,30 @@ START_TEST(reset_keeps_time_and_memory)
 }
 END_TEST
 
+/* What the monitor does at a reset: the PC is built anew around the battery. */
+START_TEST(battery_outlives_the_pc)
+{
+	struct rtc_battery battery;
+	struct pc_config c = machine_config(m);
+
+	put(0x40, 0x5a);
+	set(0x20, 0x30, 0x01, 0x01, 0x10, 0x00, 0x00);
+	put(0xb, 0x72);
+	run(m, 2 * SEC);
+	pc_save(m->pc, &battery);
+	memset(m->pc, 0x55, pc_size());
+	c.battery = &battery;
+	ck_assert_int_eq(pc_init(m->pc, &c), 0);
+	ck(0x20, 0x30, 0x01, 0x01, 3, 0x10, 0x00, 0x02);
+	ck_assert_uint_eq(get(0x40), 0x5a);
+	ck_assert_uint_eq(get(0xb), 0x02);
+	/* A forged one is no battery. */
+	battery.sec = INT64_MAX;
+	ck_assert_int_eq(pc_init(m->pc, &c), 0);
+	ck_assert_uint_eq(get(9), 0x23);
+}
+END_TEST
+
 START_TEST(memory_sizes)
 {
 	ck_assert_uint_eq(get(0x15) | get(0x16) << 8, 640);
@@ -155,6 +179,7 @@ int main(void)
 	tcase_add_test(t, divider_reset_starts_half_a_second_early);
 	tcase_add_test(t, fields_can_be_set_while_it_runs);
 	tcase_add_test(t, reset_keeps_time_and_memory);
+	tcase_add_test(t, battery_outlives_the_pc);
 	tcase_add_test(t, memory_sizes);
 	tcase_add_test(t, flags_are_set_without_interrupts);
 	tcase_add_test(t, index_is_masked);

@@ -9,6 +9,7 @@
 #include "vmm/stats.h"
 
 static struct vm vm;
+static struct vm_shared shared;
 static char text[1 << 17];
 static size_t text_len;
 static json_t *root;
@@ -43,13 +44,15 @@ static void setup(void)
 	u64 n = 0;
 
 	memset(&vm, 0, sizeof vm);
+	memset(&shared, 0, sizeof shared);
+	vm.shared = &shared;
 	vm.cfg = (struct config){ .kernel = "vmlinuz", .append = "a \"quoted\" word", .mem = 64u << 20, .cpus = 1 };
 	vm.clock.tsc_hz = 1000000000;
 	vm.clock.ns_per_tsc = 1ull << 32;
 	vm.clock.tsc_start = rdtsc() - 5000000000ull;
 	vm.stop_reason = STOP_POWEROFF;
 #define SECTION(name, title)
-#define COUNTER(name, unit, help) vm.counters.name = 1000 + ++n;
+#define COUNTER(name, unit, help) shared.counters.name = 1000 + ++n;
 #include "base/counters.def"
 #undef COUNTER
 #undef SECTION
@@ -75,7 +78,7 @@ START_TEST(every_counter_is_in_the_json)
 	const char *section = "";
 
 #define SECTION(name, title) section = #name;
-#define COUNTER(name, unit, help) ck_assert_uint_eq(json_counter(section, #name), vm.counters.name);
+#define COUNTER(name, unit, help) ck_assert_uint_eq(json_counter(section, #name), shared.counters.name);
 #include "base/counters.def"
 #undef COUNTER
 #undef SECTION
@@ -107,7 +110,7 @@ static void in_text(const char *name, u64 value, const char *unit, const char *h
 START_TEST(every_counter_is_in_the_text)
 {
 #define SECTION(name, title) ck_assert_msg(strstr(text, "\n" title "\n") != NULL, title);
-#define COUNTER(name, unit, help) in_text(#name, vm.counters.name, #unit, help);
+#define COUNTER(name, unit, help) in_text(#name, shared.counters.name, #unit, help);
 #include "base/counters.def"
 #undef COUNTER
 #undef SECTION
@@ -170,8 +173,8 @@ START_TEST(ratios)
 
 	ck_assert_double_eq_tol(time, 1, 1e-9);
 	ck_assert_double_eq_tol(json_real_value(derived("expansion")),
-				(double)vm.counters.host_bytes / (double)vm.counters.guest_bytes, 1e-9);
-	memset(&vm.counters, 0, sizeof vm.counters);
+				(double)shared.counters.host_bytes / (double)shared.counters.guest_bytes, 1e-9);
+	memset(&shared.counters, 0, sizeof shared.counters);
 	json_decref(root);
 	report();	/* nothing counted: no division by zero */
 	ck_assert_double_eq(json_real_value(derived("expansion")), 0);
