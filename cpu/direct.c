@@ -55,8 +55,7 @@ bool direct_possible(const struct vcpu *v)
 	       cs->base == 0 && cs->limit == 0xffffffffu && !(ss->attr & SEG_NULL) &&
 	       flat_or_null(ss) && flat_or_null(&v->seg[SEG_DS]) && flat_or_null(&v->seg[SEG_ES]) &&
 	       class_of(v, MODE_FS_SHIFT) <= SEGC_FLAT4G && class_of(v, MODE_GS_SHIFT) <= SEGC_FLAT4G &&
-	       !(v->cr0 & CR0_EM) && !(v->dr7 & 0xff) &&
-	       !(v->sysflags & EFLAGS_AC);	/* IRETQ with AC set raises #AC here; the translator runs until AC is clear */
+	       !(v->cr0 & CR0_EM) && !(v->dr7 & 0xff);
 }
 
 /* The host selector that stands for a usable flat-4G FS or GS with any base. */
@@ -156,7 +155,7 @@ u64 direct_run(struct exec *x)
 	load_segments(x);
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
-	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
+	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	now = rdtsc();
 	v->count->ns_monitor += clock_tsc_to_ns(x->clock, now - x->t_enter);
