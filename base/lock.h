@@ -1,7 +1,8 @@
 /*
  * A lock that works between executors: a futex word in the shared arena.  Never
- * held across guest code, never taken by the monitor while an executor lives.  The uncontended path is one
- * atomic exchange and no system call.  (Drepper, "Futexes Are Tricky", mutex 2.)
+ * held across guest code, never taken by the monitor while an executor lives.
+ * The uncontended path is one atomic exchange and no system call.  (Drepper,
+ * "Futexes Are Tricky", mutex 2.)
  */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
