@@ -534,7 +534,10 @@ void vm_destroy(struct vm *vm)
 
 	if (!vm)
 		return;
-	vm_join(vm);
+	if (vm->executor_pid > 0) {
+		vm_stop(vm, STOP_QUIT, 0);
+		vm_join(vm);
+	}
 	boot_free_files(&m->files);
 	guest_symbols_free(m->names);
 	symbols_free(m->symbols);
