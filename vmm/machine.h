@@ -1,0 +1,80 @@
+/*
+ * struct machine: what the files that make a virtual machine out of its parts
+ * share.  Everybody else knows struct vm.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "bt/bt.h"
+#include "cpu/cpuid.h"
+#include "cpu/exec.h"
+#include "cpu/vdso.h"
+#include "vmm/boot.h"
+#include "vmm/guest_symbols.h"
+#include "vmm/vm.h"
+
+/*
+ * Where a machine's shared memory is, far from anything the host puts anywhere:
+ * one slot for each machine of a process.
+ */
+#define SLOTS_BASE   ((u8 *)0x200000000000ull)
+#define SLOT_SIZE    0x10000000000ull
+#define SLOT_COUNT   16u
+#define IN_ARENA     0ull
+#define IN_RAM       0x1000000000ull
+#define IN_CODE_RW   0x2000000000ull
+#define IN_CODE_RX   0x3000000000ull
+#define IN_USER_PAGES 0x3800000000ull
+
+_Static_assert(IN_RAM + RAM_SIZE_MAX <= IN_CODE_RW && IN_USER_PAGES + USER_PAGES_SIZE <= SLOT_SIZE, "they do not overlap");
+
+struct machine {
+	struct vm vm;		/* first: a struct vm * is a struct machine * */
+	u8 *slot;
+	u64 arena_size;
+	/* In the arena. */
+	struct exec *exec;
+	struct shadow *shadow;
+	u8 *shadow_tables;
+	u64 shadow_tables_size;
+	struct bt *bt;
+	u8 *bt_tables;
+	u64 bt_tables_size;
+	/* Elsewhere in the slot. */
+	u8 *code_rw, *code_rx;
+	u8 *user_pages;
+	int ram_fd, code_fd, user_fd;
+
+	struct cpuid_table cpuid;
+	struct platform platform;
+	struct boot_files files;
+	struct symbols *symbols;		/* --symbols FILE */
+	struct guest_symbols *names;
+	struct vcpu *frozen;			/* a dead executor's CPU, made fit to be looked at */
+	s64 wall_clock;				/* UTC at guest time 0 */
+	lin_t min_addr;
+	u64 max_maps;
+	bool built;				/* the arena holds a machine that may have run */
+};
+
+static inline struct machine *machine_of(struct vm *vm) { return (struct machine *)vm; }
+
+/* ---- machine.c ---- */
+
+struct bt_config engine_config(const struct config *cfg);
+
+/* ---- platform.c ---- */
+
+/* In an executor, its own; NULL in the monitor.  Which side of the fork a process is on is per process by nature. */
+extern struct exec *executor_self;
+
+/* What the CPU needs of the devices, and the devices of the CPU. */
+void platform_init(struct machine *m);
+void platform_connect(struct machine *m, struct pc_config *pc);
+
+/* ---- stop.c ---- */
+
+/* Monitor: out of guest code, or out of HLT. */
+void vm_kick(struct vm *vm);
+
+#endif
