@@ -100,7 +100,8 @@ struct site {
 	u32 key;	/* guest physical address of the instruction */
 	u8 form[2];	/* enum site_form, by slot */
 	u8 emulated[2];	/* times performed by hand */
-	u8 smc;		/* times it wrote to a code page */
+	u16 smc;	/* times it wrote to a code page lately */
+	u32 smc_since;	/* guest time (ms) at which this count began */
 };
 
 struct profile_block { u32 eip; u64 runs; };

@@ -622,6 +622,7 @@ u64 co_bound(struct exec *x, u32 arg)
 	lin_t lin;
 	s32 index, lo, hi;
 
+	v->count->callout_other++;
 	if (!seg_linear(v, (enum seg)(arg >> 12 & 7), x->ea, 2 * size, false, &lin) || !mem_read(v, lin, raw, 2 * size, acc_data(v)))
 		return fail();
 	index = (s32)v->regs[arg >> 4 & 7];
@@ -675,6 +676,7 @@ u64 co_far_mem(struct exec *x, u32 arg)
 /* tmp: IF before the instruction; only a change from 0 to 1 casts a shadow. */
 u64 co_sti_pending(struct exec *x, u32 arg)
 {
+	x->v.count->callout_other++;
 	x->v.shadow_sti = !x->tmp;
 	return leave_after(&x->v);
 }
@@ -691,6 +693,7 @@ u64 co_popf(struct exec *x, u32 size)
 	struct vcpu *v = &x->v;
 	u32 before = v->mode, eip = v->eip;
 
+	v->count->callout_other++;
 	if (!xfer_popf(v, size))
 		return fail();
 	if (v->mode != before || (v->sysflags & EFLAGS_TF) || (v->iff && v->intr_pending))
@@ -701,6 +704,7 @@ u64 co_popf(struct exec *x, u32 size)
 
 u64 co_pushf(struct exec *x, u32 size)
 {
+	x->v.count->callout_other++;
 	return xfer_pushf(&x->v, size) ? 0 : fail();
 }
 
@@ -798,6 +802,7 @@ u64 co_rdtsc(struct exec *x, u32 arg)
 	struct vcpu *v = &x->v;
 	u64 t = rdtsc();
 
+	v->count->callout_other++;
 	if ((v->cr4 & CR4_TSD) && (v->cr0 & CR0_PE) && v->cpl) {
 		exc_raise_error(v, EXC_GP, 0);
 		return fail();
@@ -892,6 +897,7 @@ u64 co_xgetbv(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
 
+	v->count->callout_other++;
 	if (!(v->cr4 & CR4_OSXSAVE))
 		return raise_ud(v);
 	if (v->regs[ECX] != 0) {
@@ -907,6 +913,7 @@ u64 co_xsetbv(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
 
+	v->count->callout_other++;
 	if (!(v->cr4 & CR4_OSXSAVE))
 		return raise_ud(v);
 	if (!privileged(v) || !xcr_write(v, v->regs[ECX], (u64)v->regs[EDX] << 32 | v->regs[EAX]))
@@ -918,6 +925,7 @@ u64 co_xmask(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
 
+	v->count->callout_other++;
 	if (!(v->cr4 & CR4_OSXSAVE))
 		return raise_ud(v);
 	x->xmask_lo = v->regs[EAX] & (u32)v->xcr0;
@@ -957,6 +965,7 @@ u64 co_bcd(struct exec *x, u32 arg)
 	u8 al = (u8)v->regs[EAX], ah = (u8)(v->regs[EAX] >> 8), imm = (u8)(arg >> 8);
 	u32 f = v->flags & EFLAGS_DF;
 
+	v->count->callout_other++;
 	if (imm == 10 || (arg & 0xff) < 0x40)
 		return bcd_native(x, arg & 0xff);
 	switch (arg & 0xff) {

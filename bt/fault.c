@@ -15,7 +15,8 @@
 
 enum { G_R9 = 1, G_R10 = 2, G_RDI = 8, G_RCX = 14, G_RIP = 16 };	/* indexes into gregs, see signal.c */
 
-#define SMC_LIMIT     32	/* writes to code pages before the site gets the callout form */
+#define SMC_LIMIT     200	/* writes to code pages within SMC_PERIOD before the site gets the callout form: */
+#define SMC_PERIOD    100	/* ms.  A kernel that patches itself with memcpy at boot stays below */
 #define EMULATE_LIMIT 16
 #define FLIP_LIMIT    200
 
@@ -151,10 +152,15 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		return again(bt, x, b);
 	case SHADOW_CODE_WRITE: {
 		struct walk_result w;
-		u32 gpage;
+		u32 gpage, now;
 
 		v->count->smc_faults++;
 		s = site_get(bt, insn_gpa(b, v->eip));
+		now = (u32)(clock_ns(x->clock) / 1000000);
+		if (now - s->smc_since >= SMC_PERIOD) {
+			s->smc_since = now;
+			s->smc = 0;
+		}
 		if (++s->smc == SMC_LIMIT) {
 			s->form[slot] = FORM_CALLOUT + 1;
 			bt->count->adapt_smc++;

@@ -157,6 +157,7 @@ u64 direct_run(struct exec *x)
 	x->flat_ss = v->seg[SEG_SS].sel;
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
+	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
 	now = rdtsc();
 	v->count->ns_monitor += clock_tsc_to_ns(x->clock, now - x->t_enter);
 	x->t_enter = now;
@@ -170,6 +171,7 @@ u64 direct_run(struct exec *x)
 		x->t_enter = now;
 	}
 	sync_segments(x);
+	trace(switch, "from user code at %08x: return %u", v->eip, (u32)ret & 0xff);
 	return ret;
 }
 

@@ -99,16 +99,9 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		.user = (g[G_CSGSFS] & 0xffff) == HOST_CS32,
 	};
 	bool stub = f.rip >> PAGE_SHIFT == x->shadow->stub_page >> PAGE_SHIFT && f.rip < WINDOW_SIZE;
-	bool stepped = false, spurious = false;
+	bool stepped = false;
 	u64 ret;
 
-	/*
-	 * Seen on a paravirtualised host: entering user code with AC set raises #AC,
-	 * reported at the target but with the monitor's CS.  Not the guest's doing:
-	 * get past the instruction through the translator.
-	 */
-	if (f.trapno == EXC_AC && !f.user && f.rip < WINDOW_SIZE)
-		f.user = spurious = true;
 	count_signal(x->v.count, sig);
 	if (sig == SIG_KICK) {
 		x->attention = 1;
@@ -142,9 +135,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
 				((u32)g[G_EFL] & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
 		account(x, &x->v.count->ns_user);
-		ret = sig == SIG_KICK || stepped || spurious ? RET_DISPATCH : direct_signal(x, &f);
-		if (spurious)
-			ret = RET_SINGLE;
+		ret = sig == SIG_KICK || stepped ? RET_DISPATCH : direct_signal(x, &f);
 		fpu_from_frame(uc->uc_mcontext.fpregs);
 		exec_leave(x, ret);
 	}

@@ -1,6 +1,7 @@
 /* See cpu/timer.h. */
 #include <signal.h>
 #include <time.h>
+#include "base/log.h"
 #include "base/sys.h"
 #include "cpu/timer.h"
 
@@ -31,5 +32,6 @@ void exec_timer_update(struct exec *x, u64 deadline)
 	its.sec = (s64)(wait / 1000000000u);
 	its.nsec = (s64)(wait % 1000000000u);
 	x->armed_deadline = deadline;
+	trace(timer, "host timer set, due in %llu ns", (unsigned long long)wait);
 	sys6(SYS_timer_settime, x->timer_id, 0, (long)&its, 0, 0, 0);
 }

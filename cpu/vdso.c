@@ -39,25 +39,30 @@ static const u8 entry_nops[] = { 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0x90,
 
 /* Offsets in the stub page of the two 64-bit entries. */
 #define STUB_WITH_PUSHES 0u
-#define STUB_PLAIN       16u
+#define STUB_PLAIN       24u
 #define STUB_INT80       512u
-#define STUB_INT80_STEP  32u
+#define STUB_INT80_STEP  40u
 #define STUB_INT80_MAX   8u
 
+/*
+ * jmp *target, the target's 8 bytes aligned: user code may have AC set.
+ * Takes up to 22 bytes.
+ */
 static void put_jump(u8 *p, const u8 *target)
 {
-	/* jmp *0(%rip); .quad target */
-	static const u8 op[] = { 0xff, 0x25, 0, 0, 0, 0 };
+	u32 pad = -(u32)(u64)(p + 6) & 7;
 
-	__builtin_memcpy(p, op, sizeof(op));
-	store64(p + sizeof(op), (u64)target);
+	p[0] = 0xff;
+	p[1] = 0x25;
+	store32(p + 2, pad);
+	store64(p + 6 + pad, (u64)target);
 }
 
 /* The decimal instructions, each followed by a far jump back to 64-bit mode. */
 static const u8 bcd_opcodes[] = { 0x27, 0x2f, 0x37, 0x3f, 0xd4, 0xd5 };
 #define STUB_BCD      64u
 #define STUB_BCD_STEP 16u
-#define STUB_BCD_BACK 32u
+#define STUB_BCD_BACK 48u
 
 static void put_bcd(u8 *rw)
 {
