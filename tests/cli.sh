@@ -195,6 +195,24 @@ for signal in INT TERM HUP QUIT; do
 	[ ! -e sock ] || fail "SIG$signal: the socket's file is left"
 done
 
+# SIGUSR1 is answered at once by a guest that halts, up to date, not when the wait for it ends after 200 ms.
+checks=$((checks + 1))
+"$ringer" run -k idle --timeout 20 >out 2>err </dev/null &
+pid=$!
+sleep 0.5
+best=1000
+for n in 1 2 3 4 5; do
+	begin=$(date +%s%N)
+	kill -USR1 $pid
+	for _ in $(seq 200); do [ "$(grep -c timer_fires err)" -ge $n ] && break; sleep 0.005; done
+	took=$((($(date +%s%N) - begin) / 1000000))
+	[ $took -ge $best ] || best=$took
+done
+kill -TERM $pid
+wait $pid
+[ $best -lt 150 ] || fail "SIGUSR1: the fastest of five reports took $best ms"
+grep '^  ns_idle ' err | tail -n 1 | grep -q ' [0-9.]* m\?s ' || fail "SIGUSR1: $(grep '^  ns_idle ' err | tail -n 1) of an idle guest"
+
 # ---- The terminal ----
 # script(1) gives the shell a terminal of its own; stty before and after must agree.
 on_terminal() {
