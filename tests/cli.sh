@@ -160,6 +160,8 @@ ends() {
 ends 124 'timeout' run -k idle --timeout 0.2 </dev/null
 ends 124 'timeout' run -k idle --timeout 0.2 <&-
 ends 0 '' run -k idle --timeout 20 < <(printf '\001x')
+"$ringer" run -k idle --timeout 0.2 --stats >&- 2>&- <&-
+[ $? = 124 ] || fail "without standard streams: status $?"
 ends 124 'timeout' run -k idle --timeout 0.3 < <(printf '\001\001x')
 ends 124 'timeout' run -k idle --timeout 0.3 --serial null <zeros
 grep -q . out && fail "serial null wrote something"

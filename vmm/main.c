@@ -5,8 +5,10 @@
  * boot image in memory, and only then what others can see — sockets, files, the
  * terminal.  So a refusal leaves nothing half-created.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "vmm/doctor.h"
@@ -135,8 +137,20 @@ static int run_command(int argc, char **argv)
 	return status ? status : run_machine(&cfg, why);
 }
 
+/*
+ * A closed standard stream would become guest RAM or an eventfd, and log lines
+ * would go there.  Its number is taken, in the direction that keeps it unusable.
+ */
+static void fill_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_streams();
 	if (argc < 2) {
 		log_error("no command (ringer help lists them)");
 		return EXIT_USAGE;

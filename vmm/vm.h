@@ -62,7 +62,7 @@ struct vm {
 };
 
 /*
- * Building and running (vmm/machine.c).
+ * Building (machine.c), running (executor.c), stopping (stop.c), looking (inspect.c).
  */
 /* The whole machine: arena, RAM, devices, CPU, engine.  NULL with one line in err. */
 struct vm *vm_create(const struct config *cfg, char *err, size_t errlen);
