@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/check.h"
+#include "base/log.h"
 #include "cpu/access.h"
 #include "cpu/arch.h"
 #include "vmm/boot.h"
