@@ -400,7 +400,9 @@ void bt_run(struct exec *x)
 	while (!p->stopped(p->opaque)) {
 		u64 ret;
 
-		__atomic_store_n(&x->attention, 0, __ATOMIC_SEQ_CST);
+		/* Only this thread and its own signal handlers touch it: no fence. */
+		__atomic_store_n(&x->attention, 0, __ATOMIC_RELAXED);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		bt->count->dispatches++;
 		if (bt->unlinked[0])
 			cache_restore_exits(bt);
