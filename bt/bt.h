@@ -112,7 +112,6 @@ struct bt_config {
 	bool no_chain;
 	bool profile;
 	u32 bisect_lo, bisect_hi;
-	u32 guest_tsc;
 };
 
 struct bt {

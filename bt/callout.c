@@ -41,9 +41,8 @@ static u64 raise_ud(struct vcpu *v)
 
 static enum seg cm_seg(u32 arg) { return (enum seg)(arg >> 14 & 7); }
 
-static void count_access(struct vcpu *v, u32 arg, lin_t lin)
+static void count_access(struct vcpu *v, u32 arg)
 {
-	(void)lin;
 	if (arg & CM_EMULATE)
 		v->count->callout_emulate++;
 	else
@@ -66,7 +65,7 @@ u64 co_mem_prepare(struct exec *x, u32 arg)
 		off += (u32)(arg & CM_OP16 ? (bit >> 4) * 2 : (bit >> 5) * 4);
 		x->tmp = (u32)bit & (arg & CM_OP16 ? 15 : 31);
 	}
-	count_access(v, arg, off);
+	count_access(v, arg);
 	if (!seg_linear(v, cm_seg(arg), off, size ? size : 1, arg & CM_WRITE, &lin))
 		return fail();
 	if ((arg & CM_ALIGN16) && (lin & 15)) {
@@ -97,7 +96,7 @@ u64 co_load(struct exec *x, u32 arg)
 	struct vcpu *v = &x->v;
 	lin_t lin;
 
-	count_access(v, arg, x->ea);
+	count_access(v, arg);
 	x->tmp = 0;
 	if (!seg_linear(v, cm_seg(arg), x->ea, CM_SIZE(arg), false, &lin) ||
 	    !mem_read(v, lin, &x->tmp, CM_SIZE(arg), acc_data(v)))
@@ -110,7 +109,7 @@ u64 co_store(struct exec *x, u32 arg)
 	struct vcpu *v = &x->v;
 	lin_t lin;
 
-	count_access(v, arg, x->ea);
+	count_access(v, arg);
 	if (!seg_linear(v, cm_seg(arg), x->ea, CM_SIZE(arg), true, &lin) ||
 	    !mem_write(v, lin, &x->tmp, CM_SIZE(arg), acc_data(v)))
 		return fail();
@@ -251,8 +250,6 @@ u64 co_enter(struct exec *x, u32 arg)
 	set_esp(v, esp - bytes);
 	return 0;
 }
-
-u64 co_call_near(struct exec *x, u32 size) { return co_push(x, size); }
 
 u64 co_ret_near(struct exec *x, u32 arg)
 {

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "bt/bt.h"
 
-static void show_guest(const struct bt *bt, csh guest, const struct block *b, const u8 *code, u32 off, u32 len)
+static void show_guest(csh guest, const struct block *b, const u8 *code, u32 off, u32 len)
 {
 	char line[96];
 	cs_insn *in;
@@ -21,7 +21,6 @@ static void show_guest(const struct bt *bt, csh guest, const struct block *b, co
 		fmt_sn(line, sizeof(line), "(not an instruction)");
 	}
 	log_raw("  %08x  %-44s", b->eip + off, line);
-	(void)bt;
 }
 
 static void show_host(csh host, const u8 *code, u32 len, bool first)
@@ -65,7 +64,7 @@ void disasm_block(struct bt *bt, const struct block *b, const u8 *guest_code)
 		if (m->host == end && !fresh)
 			continue;
 		if (fresh)
-			show_guest(bt, guest, b, guest_code, m->guest, b->guest_len - m->guest);
+			show_guest(guest, b, guest_code, m->guest, b->guest_len - m->guest);
 		show_host(host, bt->rx + b->host + m->host, end - m->host, fresh);
 		prev = m->guest;
 	}

@@ -107,23 +107,9 @@ static inline void e_load_x(struct emit *e, unsigned dst, u32 field)
 	e_mem(e, dst, H_R15, H_NONE, 0, (s32)field);
 }
 
-static inline void e_load64_x(struct emit *e, unsigned dst, u32 field)
-{
-	e_rex(e, true, dst, 0, H_R15);
-	e8(e, 0x8b);
-	e_mem(e, dst, H_R15, H_NONE, 0, (s32)field);
-}
-
 static inline void e_store_x(struct emit *e, u32 field, unsigned src)
 {
 	e_rex(e, false, src, 0, H_R15);
-	e8(e, 0x89);
-	e_mem(e, src, H_R15, H_NONE, 0, (s32)field);
-}
-
-static inline void e_store64_x(struct emit *e, u32 field, unsigned src)
-{
-	e_rex(e, true, src, 0, H_R15);
 	e8(e, 0x89);
 	e_mem(e, src, H_R15, H_NONE, 0, (s32)field);
 }

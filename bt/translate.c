@@ -56,11 +56,6 @@ void emit_raise(struct xlat *t, unsigned vector)
 	emit_callout_end(t, co_raise, vector);
 }
 
-void count_class(struct xlat *t, u64 *counter)
-{
-	(*counter)++;
-}
-
 /* Does the instruction use x87, MMX, SSE or AVX state? */
 static bool uses_fpu(const struct insn *i)
 {
@@ -102,7 +97,7 @@ static void xlate_lea(struct xlat *t)
 			e8(e, 0x66);
 		e_mov(e, dst, H_R8);
 	}
-	count_class(t, &t->bt->count->class_identical);
+	t->bt->count->class_identical++;
 }
 
 static void xlate_xlat(struct xlat *t)
@@ -126,7 +121,7 @@ static void xlate_xlat(struct xlat *t)
 	emit_load(t, H_R8, 1, &ea, 0);
 	/* mov al, r8b */
 	e8(e, 0x44); e8(e, 0x88); e8(e, 0xc0);
-	count_class(t, &t->bt->count->class_memory);
+	t->bt->count->class_memory++;
 }
 
 /* maskmovq / maskmovdqu: store through [edi]. */
@@ -175,13 +170,13 @@ static void xlate_insn(struct xlat *t)
 	case ZYDIS_MNEMONIC_ENTER: xlate_enter(t); break;
 	case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFD: xlate_pushf(t); return;
 	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: xlate_popf(t); return;
-	case ZYDIS_MNEMONIC_JMP: xlate_jmp(t); count_class(t, &c->class_branch); return;
-	case ZYDIS_MNEMONIC_CALL: xlate_call(t); count_class(t, &c->class_branch); return;
-	case ZYDIS_MNEMONIC_RET: xlate_ret(t); count_class(t, &c->class_branch); return;
+	case ZYDIS_MNEMONIC_JMP: xlate_jmp(t); c->class_branch++; return;
+	case ZYDIS_MNEMONIC_CALL: xlate_call(t); c->class_branch++; return;
+	case ZYDIS_MNEMONIC_RET: xlate_ret(t); c->class_branch++; return;
 	case ZYDIS_MNEMONIC_JCXZ: case ZYDIS_MNEMONIC_JECXZ:
 	case ZYDIS_MNEMONIC_LOOP: case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE:
 		xlate_loop(t);
-		count_class(t, &c->class_branch);
+		c->class_branch++;
 		return;
 	case ZYDIS_MNEMONIC_XLAT: xlate_xlat(t); return;
 	case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU:
@@ -197,14 +192,14 @@ static void xlate_insn(struct xlat *t)
 		/* MOVSD and CMPSD are also the names of SSE2 instructions, which have a ModRM byte. */
 		if (!t->i.modrm_at) {
 			xlate_string(t);
-			count_class(t, &c->class_string);
+			c->class_string++;
 			return;
 		}
 		goto generic;
 	default:
 		if (t->i.z.meta.category == ZYDIS_CATEGORY_COND_BR) {
 			xlate_jcc(t);
-			count_class(t, &c->class_branch);
+			c->class_branch++;
 			return;
 		}
 		if (xlate_system(t))
@@ -212,14 +207,14 @@ static void xlate_insn(struct xlat *t)
 	generic:
 		if (t->i.mem >= 0) {
 			emit_mem_insn(t);
-			count_class(t, t->flat ? &c->class_memory : &c->class_general);
+			(*(t->flat ? &c->class_memory : &c->class_general))++;
 		} else {
 			emit_identical(t);
-			count_class(t, &c->class_identical);
+			c->class_identical++;
 		}
 		return;
 	}
-	count_class(t, &c->class_stack);
+	c->class_stack++;
 }
 
 /* ---- fetching ---- */
@@ -227,7 +222,6 @@ static void xlate_insn(struct xlat *t)
 struct fetch {
 	const u8 *page[2];	/* host addresses of the (up to) two pages */
 	u32 gpage[2];
-	bool tried[2];
 };
 
 static bool fetch_page(struct xlat *t, struct fetch *f, unsigned n, lin_t lin)

@@ -41,7 +41,6 @@ void emit_callout(struct xlat *t, callout_fn fn, u32 arg);
 void emit_callout_end(struct xlat *t, callout_fn fn, u32 arg);
 /* Raise an exception without error code, or #GP(0), at the current instruction.  Ends the block. */
 void emit_raise(struct xlat *t, unsigned vector);
-void count_class(struct xlat *t, u64 *class_counter);
 
 /* ---- xlate_mem.c ---- */
 
@@ -104,7 +103,7 @@ static inline bool flat_stack(const struct xlat *t)
 
 #define CALLOUTS(X) \
 	X(mem_prepare) X(mem_commit) X(load) X(store) X(push) X(pop) X(pop_mem) X(pusha) X(popa) X(enter) X(leave) \
-	X(call_near) X(ret_near) \
+	X(ret_near) \
 	X(string) X(seg_load) X(load_far) X(raise) X(sti_pending) X(cli_sti) X(popf) X(pushf) X(soft_int) X(into) X(bound) \
 	X(iret) X(far_jmp) X(far_call) X(far_ret) X(far_mem) X(sysenter) X(sysexit) X(hlt) X(in) X(out) X(cpuid) \
 	X(rdmsr) X(wrmsr) X(cr_read) X(cr_write) X(dr_read) X(dr_write) X(clts) X(lmsw) X(invlpg) X(wbinvd) \

@@ -177,7 +177,7 @@ void xlate_pushf(struct xlat *t)
 {
 	struct emit *e = &t->e;
 
-	count_class(t, &t->bt->count->class_flags);
+	t->bt->count->class_flags++;
 	if (!flat_stack(t) || (t->mode & (MODE_CPL | MODE_VM))) {
 		emit_callout(t, co_pushf, t->i.opsize);
 		return;
@@ -198,6 +198,6 @@ void xlate_pushf(struct xlat *t)
 
 void xlate_popf(struct xlat *t)
 {
-	count_class(t, &t->bt->count->class_flags);
+	t->bt->count->class_flags++;
 	emit_callout(t, co_popf, t->i.opsize);
 }

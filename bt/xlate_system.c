@@ -16,7 +16,7 @@ static void xlate_cli_sti(struct xlat *t, bool enable)
 	struct emit *e = &t->e;
 	u8 *idle;
 
-	count_class(t, &t->bt->count->class_flags);
+	t->bt->count->class_flags++;
 	if (!(t->mode & MODE_IOPL)) {
 		emit_callout(t, co_cli_sti, enable);	/* #GP, or virtual interrupts */
 		return;
@@ -333,6 +333,6 @@ bool xlate_system(struct xlat *t)
 	default:
 		return false;
 	}
-	count_class(t, &t->bt->count->class_callout);
+	t->bt->count->class_callout++;
 	return true;
 }

@@ -135,7 +135,6 @@ struct exception {
 #define MODE_NOFPU    0x0800	/* CR0.EM or CR0.TS: x87/MMX/SSE instructions raise #NM or #UD */
 #define MODE_IOPL     0x1000	/* CPL <= IOPL: cli/sti/in/out allowed (IOPL part) */
 #define MODE_PG       0x2000	/* paging on */
-#define MODE_NOFETCH  0x4000	/* reserved */
 
 enum seg_class {
 	SEGC_UNUSABLE,	/* null */

@@ -140,9 +140,5 @@ static inline bool shadow_mapped(const struct shadow *s, lin_t lin)
 {
 	return s->entry[lin >> PAGE_SHIFT] & SP_MAPPED;
 }
-static inline bool shadow_user(const struct shadow *s, lin_t lin)
-{
-	return (s->entry[lin >> PAGE_SHIFT] & (SP_MAPPED | SP_USER)) == (SP_MAPPED | SP_USER);
-}
 
 #endif
