@@ -14,6 +14,12 @@
 
 #define LIN_PAGES (1u << 20)
 
+/*
+ * Most 4 KiB pages that one fault maps on either side of its own.  More save
+ * faults where memory is contiguous, and cost page-table reads where it is not.
+ */
+#define RUN_MAX 64u
+
 #define PTE_P   BIT64(0)
 #define PTE_A   BIT64(5)
 #define PTE_D   BIT64(6)
@@ -146,8 +152,48 @@ static void run_add(struct shadow *s, enum window win, u32 page)
 	r->end = page + 1;
 }
 
+static int host_prot(u32 flags)
+{
+	return PROT_R | (flags & SP_WRITE ? PROT_W : 0) | (flags & SP_EXEC ? PROT_X : 0);
+}
+
+static void host_protect(struct shadow *s, enum window win, u32 page, u32 n, int prot)
+{
+	sys_mprotect(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot);
+	s->count->mmap_calls++;
+	s->maps += 2;
+}
+
+/* The pages of the pending run get the rights in protect_flags. */
+static void protect_flush(struct shadow *s)
+{
+	struct shadow_run *r = &s->protect;
+
+	if (r->first < r->end)
+		host_protect(s, s->protect_flags & SP_USER ? WIN_USER : WIN_KERNEL, r->first, r->end - r->first,
+			     host_prot(s->protect_flags));
+	r->first = r->end = 0;
+}
+
+/* This page's write right has just been taken from its entry: make it so, with its neighbours. */
+static void protect_add(struct shadow *s, u32 page)
+{
+	struct shadow_run *r = &s->protect;
+
+	if (r->first < r->end && page == r->end &&
+	    !((s->entry[page] ^ s->protect_flags) & (SP_USER | SP_EXEC | SP_WRITE))) {
+		r->end++;
+		return;
+	}
+	protect_flush(s);
+	r->first = page;
+	r->end = page + 1;
+	s->protect_flags = s->entry[page];
+}
+
 static void runs_flush(struct shadow *s)
 {
+	protect_flush(s);
 	run_flush(s, WIN_KERNEL);
 	run_flush(s, WIN_USER);
 }
@@ -329,7 +375,7 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 
 static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32 n, int prot)
 {
-	int flags = MAP_SHARED | MAP_FIXED | (n <= 16 ? MAP_POPULATE : 0);
+	int flags = MAP_SHARED | MAP_FIXED | (n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
 	bool patched = win == WIN_USER && n == 1 && gpage == s->patch_gpage;
 	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
 			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
@@ -341,13 +387,6 @@ static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32
 	if (r < 0)
 		log_warn("shadow: host mmap failed (%d)", (int)r);
 	return r >= 0;
-}
-
-static void host_protect(struct shadow *s, enum window win, u32 page, u32 n, int prot)
-{
-	sys_mprotect(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot);
-	s->count->mmap_calls++;
-	s->maps += 2;
 }
 
 /* What the guest allows for the run, as entry flags without SP_WRITE's code-page restriction. */
@@ -403,27 +442,70 @@ static void large_extent(const struct shadow *s, const struct walk_ctx *w, u32 p
 	*n = hi - lo;
 }
 
-/* Following 4 KiB pages that the same mapping can cover: present, accessed, same rights, contiguous. */
-static u32 small_extent(const struct shadow *s, const struct walk_ctx *w, u32 page,
-			const struct walk_result *r, u32 flags)
+/* Can the 4 KiB page `page`, at guest page `gpage`, share a mapping with one that walked to `r`? */
+static bool joins(const struct shadow *s, const struct walk_ctx *w, u32 page, u32 gpage,
+		  const struct walk_result *r, u32 flags)
 {
-	u32 n = 1, gpage = (u32)(r->gpa >> PAGE_SHIFT);
+	struct walk_result q;
 
-	while (n < 16 && ((page + n) & 511)) {
-		struct walk_result q;
-		if ((s->entry[page + n] & SP_MAPPED) ||
-		    walk(w, (page + n) << PAGE_SHIFT, ACC_PEEK, &q) || !(q.pte & PTE_A) || q.page_size != 4096 ||
-		    q.user != r->user || q.gpa >> PAGE_SHIFT != gpage + n || !phys_is_ram(s->phys, q.gpa) ||
-		    result_flags(&q, flags & SP_USER) != flags || s->phys->has_code[gpage + n])
-			break;
-		n++;
-	}
-	return n;
+	return !(s->entry[page] & SP_MAPPED) && walk(w, page << PAGE_SHIFT, ACC_PEEK, &q) == 0 && (q.pte & PTE_A) &&
+	       q.page_size == 4096 && q.user == r->user && q.gpa >> PAGE_SHIFT == gpage && phys_is_ram(s->phys, q.gpa) &&
+	       result_flags(&q, flags & SP_USER) == flags && !s->phys->has_code[gpage];
 }
 
-static int host_prot(u32 flags)
+/*
+ * The 4 KiB pages around `page` that one mapping can cover: present, accessed,
+ * same rights, physically contiguous, in the same 2 MiB region.
+ */
+static void small_extent(const struct shadow *s, const struct walk_ctx *w, u32 page,
+			 const struct walk_result *r, u32 flags, u32 *first, u32 *n)
 {
-	return PROT_R | (flags & SP_WRITE ? PROT_W : 0) | (flags & SP_EXEC ? PROT_X : 0);
+	u32 gpage = (u32)(r->gpa >> PAGE_SHIFT), lo = page, hi = page + 1;
+
+	while (hi - page < RUN_MAX && (hi & (SHADOW_REGION_PAGES - 1)) && joins(s, w, hi, gpage + (hi - page), r, flags))
+		hi++;
+	while (page - lo < RUN_MAX && (lo & (SHADOW_REGION_PAGES - 1)) && gpage > page - lo &&
+	       joins(s, w, lo - 1, gpage - (page - lo) - 1, r, flags))
+		lo--;
+	*first = lo;
+	*n = hi - lo;
+}
+
+/* Can the mapped page be made writable together with one whose entry is becoming `flags`? */
+static bool upgrades(const struct shadow *s, const struct walk_ctx *w, u32 page, const struct walk_result *r, u32 flags)
+{
+	u32 e = s->entry[page], gpage = e >> PAGE_SHIFT;
+	struct walk_result q;
+
+	return (e & (SP_MAPPED | SP_WRITE)) == SP_MAPPED && !((e ^ flags) & SP_USER) && !s->phys->has_code[gpage] &&
+	       walk(w, page << PAGE_SHIFT, ACC_PEEK, &q) == 0 && q.page_size == 4096 && q.user == r->user &&
+	       (q.pte & PTE_A) && q.gpa >> PAGE_SHIFT == gpage && result_flags(&q, flags & SP_USER) == flags;
+}
+
+/*
+ * The page is mapped and its PTE now allows writing: change the protection of
+ * it and of its neighbours in the same case, which mapping runs or not, are
+ * one system call.
+ */
+static bool upgrade(struct shadow *s, const struct walk_ctx *w, enum window win, u32 page,
+		    const struct walk_result *r, u32 flags)
+{
+	u32 lo = page, hi = page + 1;
+
+	if (!upgrades(s, w, page, r, flags))
+		return false;
+	while ((hi & (SHADOW_REGION_PAGES - 1)) && upgrades(s, w, hi, r, flags))
+		hi++;
+	while ((lo & (SHADOW_REGION_PAGES - 1)) && upgrades(s, w, lo - 1, r, flags))
+		lo--;
+	for (u32 p = lo; p < hi; p++) {
+		if (!region_prepare(s, w, p) || !(s->entry[p] & SP_MAPPED))
+			return false;		/* the PDE had changed too: the old mappings are gone */
+		track(s, p, s->entry[p] >> PAGE_SHIFT, flags);
+	}
+	host_protect(s, win, lo, hi - lo, host_prot(flags));
+	trace(shadow, "writable %s %08x+%x", win == WIN_USER ? "user" : "kernel", lo << PAGE_SHIFT, (hi - lo) << PAGE_SHIFT);
+	return true;
 }
 
 static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, lin_t lin,
@@ -438,12 +520,14 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 		s->count->shadow_flushes++;
 		shadow_unmap_all(s);
 	}
+	if (!large && (flags & SP_WRITE) && upgrade(s, w, win, page, r, flags))
+		return true;
 	if ((s->entry[page] & SP_MAPPED) && s->entry[page] >> PAGE_SHIFT == gpage)
 		;	/* only its rights change */
 	else if (large)
 		large_extent(s, w, page, r, flags, &first, &n);
 	else if (!s->phys->has_code[gpage])
-		n = small_extent(s, w, page, r, flags);
+		small_extent(s, w, page, r, flags, &first, &n);
 	if (win == WIN_USER && first < s->min_addr >> PAGE_SHIFT) {
 		n -= (s->min_addr >> PAGE_SHIFT) - first;
 		first = s->min_addr >> PAGE_SHIFT;
@@ -560,6 +644,28 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin)
 
 /* ---- flushing ---- */
 
+/* PTE bits whose change leaves the translation and the other rights alone. */
+#define PTE_W     BIT64(1)
+#define PTE_RIGHTS_ONLY (PTE_W | PTE_D | PTE_AVL | 0x18)
+
+/*
+ * A tracked page's PTE has changed from `old` to `cur`.  If only write rights
+ * differ the mapping stays: losing them is a protection change, gaining them
+ * waits for the write.  False: the page has to go.
+ */
+static bool keep_page(struct shadow *s, u32 page, u64 old, u64 cur)
+{
+	u32 e = s->entry[page];
+
+	if (((old ^ cur) & ~PTE_RIGHTS_ONLY) || !(cur & PTE_P))
+		return false;
+	if ((e & SP_MAPPED) && (e & SP_WRITE) && (cur & (PTE_W | PTE_D)) != (PTE_W | PTE_D)) {
+		s->entry[page] = e & ~SP_WRITE;
+		protect_add(s, page);
+	}
+	return true;
+}
+
 static void compare_region(struct shadow *s, const struct walk_ctx *w, u32 n, bool global)
 {
 	struct shadow_region *r = &s->region[n];
@@ -591,7 +697,8 @@ static void compare_region(struct shadow *s, const struct walk_ctx *w, u32 n, bo
 		e = s->entry[n << 9 | i];
 		if (!global && (e & SP_GLOBAL) && (e & SP_TRACKED))
 			continue;	/* keeps its old snapshot, so that INVLPG still sees the difference */
-		drop_page(s, n << 9 | i);
+		if (!(e & SP_TRACKED) || !keep_page(s, n << 9 | i, pte_at(snap, w->pae, i), cur))
+			drop_page(s, n << 9 | i);
 		snap_set(s, r->snap, w->pae, i, cur);
 	}
 	if (!r->tracked)
@@ -619,8 +726,15 @@ static void invlpg_region(struct shadow *s, const struct walk_ctx *w, u32 page)
 	pde = region_pde(w, n, &pt);
 	if (pt != r->pt || pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt)) {
 		drop_region(s, n);
-	} else if (pt && (s->entry[page] & SP_TRACKED) &&
-		   pte_at(pt, w->pae, page & 511) != pte_at(s->snaps[r->snap], w->pae, page & 511)) {
+	} else if (pt && (s->entry[page] & SP_TRACKED)) {
+		u64 old = pte_at(s->snaps[r->snap], w->pae, page & 511), cur = pte_at(pt, w->pae, page & 511);
+
+		if (cur == old)
+			return;
+		if (keep_page(s, page, old, cur)) {
+			snap_set(s, r->snap, w->pae, page & 511, cur);
+			return;
+		}
 		drop_page(s, page);
 		region_unused(s, page);
 	}

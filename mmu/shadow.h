@@ -92,7 +92,9 @@ struct shadow {
 
 	u32 active_count;
 	u32 snap_free;		/* head of the free list, threaded through snapshot's first word */
-	struct shadow_run run[2];	/* per window */
+	struct shadow_run run[2];	/* per window: to be unmapped */
+	struct shadow_run protect;	/* to lose write rights... */
+	u32 protect_flags;		/* ...their entries' flags, alike for the run */
 	u16 active_list[SHADOW_REGIONS];
 	struct shadow_region region[SHADOW_REGIONS];
 	u32 *entry;		/* [1 << 20], by linear page */
