@@ -24,6 +24,7 @@
 #include "io/pci.h"
 #include "io/pic.h"
 #include "io/pit.h"
+#include "io/pvpanic.h"
 #include "io/reset.h"
 #include "io/rtc.h"
 #include "io/uart.h"
@@ -56,6 +57,7 @@ struct pc {
 	struct uart uart[PC_SERIAL_MAX];
 	struct debugcon debugcon;
 	struct debug_exit debug_exit;
+	struct pvpanic pvpanic;
 };
 
 static const struct { u16 port; u8 irq; const char *name; } serial_at[PC_SERIAL_MAX] = {
@@ -278,6 +280,13 @@ static void debug_exit(void *opaque, int code)
 	pc->cfg.event(pc->cfg.opaque, MACHINE_DEBUG_EXIT, code);
 }
 
+static void panicked(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	pc->cfg.event(pc->cfg.opaque, MACHINE_PANIC, 0);
+}
+
 /* ---- construction ---- */
 
 size_t pc_size(void) { return sizeof(struct pc); }
@@ -333,6 +342,7 @@ int pc_init(struct pc *pc, const struct pc_config *cfg)
 	    (r = i8042_init(&pc->i8042, &pc->bus, line(pc, 1, SRC_DEVICE), reset, pc)) < 0 ||
 	    (r = reset_ports_init(&pc->reset_ports, &pc->bus, reset, pc)) < 0 ||
 	    (r = acpi_pm_init(&pc->acpi_pm, &pc->bus, line(pc, PC_ACPI_SCI_IRQ, SRC_ACPI), poweroff, pc)) < 0 ||
+	    (r = pvpanic_init(&pc->pvpanic, &pc->bus, panicked, pc)) < 0 ||
 	    (r = pci_init(&pc->pci, &pc->bus)) < 0 ||
 	    (r = fw_cfg_init(&pc->fw_cfg, &pc->bus, cfg)) < 0 ||
 	    (r = init_serial(pc)) < 0)

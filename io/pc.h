@@ -13,6 +13,7 @@ enum machine_event {
 	MACHINE_POWEROFF,	/* ACPI S5 */
 	MACHINE_RESET,		/* i8042, port 0x92, 0xcf9, ACPI reset register */
 	MACHINE_DEBUG_EXIT,	/* isa-debug-exit: code = (value << 1) | 1, as QEMU */
+	MACHINE_PANIC,		/* pvpanic */
 };
 
 #define PC_SERIAL_MAX 4
@@ -80,6 +81,7 @@ void pc_save(const struct pc *pc, struct rtc_battery *battery);
 #define PC_ACPI_S5_TYP    5
 #define PC_ACPI_SCI_IRQ   9
 #define PC_RESET_PORT     0xcf9		/* FADT reset register, value 0x06 */
+#define PC_PVPANIC_PORT   0x505		/* in the DSDT */
 #define PC_LAPIC_BASE     0xfee00000u
 #define PC_LAPIC_TIMER_HZ 1000000000u	/* the bus clock that divides down to the APIC timer */
 #define PC_IOAPIC_BASE    0xfec00000u

@@ -181,6 +181,18 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 1)
             })
         }
 
+        /* The guest tells of its panic: io/pvpanic.c, at PC_PVPANIC_PORT. */
+        Device (PEVT)
+        {
+            Name (_HID, "QEMU0001")
+            Name (_UID, 0)
+            Name (_STA, 0x0F)
+            Name (_CRS, ResourceTemplate ()
+            {
+                IO (Decode16, 0x505, 0x505, 1, 1)
+            })
+        }
+
         /* Decoded by the chipset: ACPI registers, I/O APIC, local APIC. */
         Device (MBRS)
         {

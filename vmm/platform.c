@@ -156,6 +156,7 @@ static void machine_event(void *o, enum machine_event ev, int code)
 	case MACHINE_POWEROFF: vm_stop(&m->vm, STOP_POWEROFF, 0); break;
 	case MACHINE_RESET: vm_stop(&m->vm, STOP_RESET, 0); break;
 	case MACHINE_DEBUG_EXIT: vm_stop(&m->vm, STOP_DEBUG_EXIT, code); break;
+	case MACHINE_PANIC: vm_stop(&m->vm, STOP_PANIC, 0); break;
 	}
 }
 

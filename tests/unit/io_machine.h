@@ -36,7 +36,7 @@ struct machine {
 	bool intr[8];
 	unsigned intr_calls, nmi[8], init[8], sipi[8];
 	u8 sipi_vector[8];
-	unsigned events[3];
+	unsigned events[4];
 	int code;
 };
 

@@ -207,7 +207,9 @@ static u32 aml_integer(const u8 **p)
 START_TEST(dsdt_routes_as_the_code_does)
 {
 	bool seen[PCI_SLOTS][4] = { { false } };
-	const u8 *p, *end, *s5;
+	static const u8 panic_io[] = { 0x47, 1, PC_PVPANIC_PORT & 0xff, PC_PVPANIC_PORT >> 8,
+				       PC_PVPANIC_PORT & 0xff, PC_PVPANIC_PORT >> 8, 1, 1 };
+	const u8 *p, *end, *s5, *hid;
 	u32 dsdt;
 
 	build(1, 4 * MIB);
@@ -218,6 +220,9 @@ START_TEST(dsdt_routes_as_the_code_does)
 	ck_assert_ptr_nonnull(s5);
 	s5 += 7;			/* name, package, its length, its count */
 	ck_assert_uint_eq(aml_integer(&s5), PC_ACPI_S5_TYP);
+	hid = memmem(p, (size_t)(end - p), "QEMU0001", 9);
+	ck_assert_ptr_nonnull(hid);
+	ck_assert_ptr_nonnull(memmem(hid, (size_t)(end - hid), panic_io, sizeof panic_io));
 
 	/* _PRT entries: Package of four whose first is 0x....ffff */
 	for (; p + 16 < end; p++) {
