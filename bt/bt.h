@@ -120,9 +120,8 @@ struct bt {
 	struct shadow *shadow;
 	struct counters *count;
 	u8 *rw, *rx;		/* the code cache's two views */
-	u32 size;		/* bytes of it for blocks; the one-shot area follows */
 	u32 next;		/* first free byte */
-	u32 oneshot;		/* offset of the one-shot area */
+	u32 oneshot;		/* bytes of it for blocks; the one-shot area follows */
 	u32 block_count, map_count;
 	struct block *blocks;	/* [BLOCKS_MAX]; the last one is the one-shot block */
 	struct map_entry *maps;	/* [MAPS_MAX] */

@@ -41,7 +41,7 @@ struct block *cache_begin(struct bt *bt, bool oneshot)
 		return b;
 	}
 	/* Room for the largest block: see translate.c. */
-	if (bt->next + 32768 > bt->size || bt->block_count >= BLOCKS_MAX - 1 || bt->map_count + 1024 > MAPS_MAX)
+	if (bt->next + 32768 > bt->oneshot || bt->block_count >= BLOCKS_MAX - 1 || bt->map_count + 1024 > MAPS_MAX)
 		return NULL;
 	b = &bt->blocks[bt->block_count];
 	*b = (struct block){ .host = bt->next, .map = bt->map_count };

@@ -378,15 +378,15 @@ u64 co_string(struct exec *x, u32 arg)
 static u64 after_mode_change(struct exec *x, u32 before)
 {
 	struct vcpu *v = &x->v;
-	const struct ibtc_entry *e;
+	const u8 *host;
 
 	if (v->mode == before)
 		return 0;
 	v->eip += v->insn_len;
-	e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
-	if (e->tag + v->eip + v->mode != 0 || e->host == x->thunk_indirect || !(v->mode & MODE_FLAT) || !(before & MODE_FLAT))
+	host = exec_ibtc_find(x);
+	if (!host || !(before & MODE_FLAT))
 		return RET_DISPATCH;
-	x->jump_host = e->host;
+	x->jump_host = (u64)host;
 	return RET_JUMP;
 }
 

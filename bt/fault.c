@@ -13,8 +13,6 @@
 #include "bt/bt.h"
 #include "bt/emit.h"
 
-enum { G_R9 = 1, G_R10 = 2, G_RDI = 8, G_RCX = 14, G_RIP = 16 };	/* indexes into gregs, see signal.c */
-
 #define SMC_LIMIT     200	/* writes to code pages within SMC_PERIOD before the site gets the callout form: */
 #define SMC_PERIOD    100	/* ms.  A kernel that patches itself with memcpy at boot stays below */
 #define EMULATE_LIMIT 16

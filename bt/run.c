@@ -36,8 +36,7 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	bt->rw = code_rw;
 	bt->rx = code_rx;
 	bt->oneshot = (u32)cfg->cache_size - 32768;
-	bt->size = bt->oneshot;
-	count->cache_size = bt->size;
+	count->cache_size = bt->oneshot;
 	bt->blocks = (struct block *)t;
 	t += (u64)BLOCKS_MAX * sizeof(struct block);
 	bt->maps = (struct map_entry *)t;
@@ -56,21 +55,25 @@ static void code_moved(void *opaque, u32 lin_page, u32 gpage)
 	cache_forget_linear(x->bt, x, lin_page, gpage);
 }
 
+/* The page or bytes are changing: their blocks go, and so does the patched copy if it is theirs. */
+static bool forget_code(struct exec *x, gpa_t gpa, u64 len)
+{
+	if (x->shadow->patch_gpage - (gpa >> PAGE_SHIFT) <= ((gpa & PAGE_MASK) + len - 1) >> PAGE_SHIFT)
+		vdso_forget(x);
+	return cache_invalidate_range(x->bt, x, gpa, len);
+}
+
 static void code_written(void *opaque, gpa_t gpa, u64 len)
 {
 	struct exec *x = opaque;
 
-	if (x->shadow->patch_gpage - (gpa >> PAGE_SHIFT) <= ((gpa & PAGE_MASK) + len - 1) >> PAGE_SHIFT)
-		vdso_forget(x);
-	if (cache_invalidate_range(x->bt, x, gpa, len))
+	if (forget_code(x, gpa, len))
 		x->v.count->dma_invalidations++;
 }
 
 static void code_page_written(struct exec *x, gpa_t gpa, u32 len)
 {
-	if (gpa >> PAGE_SHIFT == x->shadow->patch_gpage)
-		vdso_forget(x);
-	cache_invalidate_range(x->bt, x, gpa, len);
+	forget_code(x, gpa, len);
 }
 
 void bt_attach(struct bt *bt, struct exec *x)
@@ -94,7 +97,7 @@ void bt_attach(struct bt *bt, struct exec *x)
 
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
 {
-	struct exec *x = (struct exec *)v;
+	struct exec *x = v->engine;
 	const struct walk_ctx *w = &v->walk;
 
 	switch (what) {
@@ -121,14 +124,6 @@ void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
 }
 
 /* ---- events ---- */
-
-static void to_monitor(struct exec *x, u64 *bucket)
-{
-	u64 now = rdtsc();
-
-	*bucket += clock_tsc_to_ns(x->clock, now - x->t_enter);
-	x->t_enter = now;
-}
 
 /* Timers, then interrupts, if the CPU may take them now. */
 static void take_events(struct exec *x)
@@ -175,13 +170,13 @@ static void idle(struct exec *x)
 	struct vcpu *v = &x->v;
 	const struct platform *p = v->platform;
 
-	to_monitor(x, &v->count->ns_monitor);
+	exec_account(x, &v->count->ns_monitor);
 	while (v->halted && !p->stopped(p->opaque)) {
 		u32 ticket = __atomic_load_n(&v->halt_futex, __ATOMIC_ACQUIRE);
 		u64 now, deadline;
 
 		x->attention = 0;
-		to_monitor(x, &v->count->ns_idle);
+		exec_account(x, &v->count->ns_idle);
 		take_events(x);
 		if (!v->halted)
 			break;
@@ -195,7 +190,7 @@ static void idle(struct exec *x)
 			     deadline == ~0ull ? 0 : (long)&ts, 0, 0);
 		}
 	}
-	to_monitor(x, &v->count->ns_idle);
+	exec_account(x, &v->count->ns_idle);
 }
 
 /* ---- blocks ---- */
@@ -228,13 +223,12 @@ static struct block *find_block(struct bt *bt, struct exec *x)
 /* The host code for the current state; the indirect-branch table is the first place to look. */
 static const u8 *find_host(struct bt *bt, struct exec *x)
 {
-	const struct vcpu *v = &x->v;
-	const struct ibtc_entry *e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
+	const u8 *host = exec_ibtc_find(x);
 	struct block *b;
 
-	if (e->tag + v->eip + v->mode == 0 && e->host != x->thunk_indirect && (v->mode & MODE_FLAT)) {
+	if (host) {
 		bt->count->ind_hits++;
-		return (const u8 *)e->host;
+		return host;
 	}
 	b = find_block(bt, x);
 	if (!b)
@@ -254,9 +248,9 @@ static u64 enter(struct exec *x, const u8 *host)
 			  x->v.eip, x->v.mode, x->v.regs[0], x->v.regs[1], x->v.regs[2], x->v.regs[3], x->v.regs[4],
 			  x->v.regs[5], x->v.regs[6], x->v.regs[7], vcpu_eflags(&x->v));
 	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = x->v.eip;
-	to_monitor(x, &x->v.count->ns_monitor);
+	exec_account(x, &x->v.count->ns_monitor);
 	ret = exec_enter_translated(x, host);
-	to_monitor(x, &x->v.count->ns_kernel);
+	exec_account(x, &x->v.count->ns_kernel);
 	return ret;
 }
 
@@ -426,7 +420,7 @@ void bt_run(struct exec *x)
 		}
 		act(bt, x, ret);
 	}
-	to_monitor(x, &v->count->ns_monitor);
+	exec_account(x, &v->count->ns_monitor);
 }
 
 /* ---- dumps ---- */

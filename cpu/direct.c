@@ -145,7 +145,7 @@ static void load_segments(struct exec *x)
 u64 direct_run(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret, now;
+	u64 ret, entered;
 
 	if (v->cr0 & CR0_TS) {
 		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
@@ -158,17 +158,14 @@ u64 direct_run(struct exec *x)
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
-	now = rdtsc();
-	v->count->ns_monitor += clock_tsc_to_ns(x->clock, now - x->t_enter);
-	x->t_enter = now;
+	exec_account(x, &v->count->ns_monitor);
+	entered = x->t_enter;
 	ret = exec_enter_user(x);
-	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == now) {
+	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == entered) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
 		v->sysflags = (v->sysflags & ~USER_FLAGS) | (x->landing_flags & USER_FLAGS);
-		now = rdtsc();
-		v->count->ns_user += clock_tsc_to_ns(x->clock, now - x->t_enter);
-		x->t_enter = now;
+		exec_account(x, &v->count->ns_user);
 	}
 	sync_segments(x);
 	trace(switch, "from user code at %08x: return %u", v->eip, (u32)ret & 0xff);

@@ -141,12 +141,37 @@ int direct_attach(struct exec *x);
 struct sig_frame;
 u64 direct_signal(struct exec *x, const struct sig_frame *f);
 
+/* Charge the time since the last transition to `bucket` (ns) and start anew. */
+static inline void exec_account(struct exec *x, u64 *bucket)
+{
+	u64 now = rdtsc();
+
+	*bucket += clock_tsc_to_ns(x->clock, now - x->t_enter);
+	x->t_enter = now;
+}
+
+/* The indirect-branch table's code for the vCPU's state, or NULL.  Flat modes only: tags hold no CS base. */
+static inline const u8 *exec_ibtc_find(const struct exec *x)
+{
+	const struct vcpu *v = &x->v;
+	const struct ibtc_entry *e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
+
+	/* An empty entry points to the miss path; its tag may match by accident. */
+	if (e->tag + v->eip + v->mode != 0 || e->host == x->thunk_indirect || !(v->mode & MODE_FLAT))
+		return NULL;
+	return (const u8 *)e->host;
+}
+
 /* ---- signal.c ---- */
+
+/* Indexes into a ucontext's gregs; <sys/ucontext.h> hides the names without _GNU_SOURCE. */
+enum { G_R8, G_R9, G_R10, G_R11, G_R12, G_R13, G_R14, G_R15, G_RDI, G_RSI, G_RBP, G_RBX, G_RDX, G_RAX,
+       G_RCX, G_RSP, G_RIP, G_EFL, G_CSGSFS, G_ERR, G_TRAPNO, G_OLDMASK, G_CR2 };
 
 /* The interrupted context, as far as anyone looks at it. */
 struct sig_frame {
 	int sig;
-	s64 *gregs;	/* of the ucontext: REG_* of <sys/ucontext.h> */
+	s64 *gregs;	/* of the ucontext, by G_* */
 	u64 rip, addr;
 	u32 trapno, error;
 	bool user;	/* CS was the compatibility-mode one */

@@ -22,10 +22,6 @@
 #include "cpu/exec.h"
 #include "cpu/vdso.h"
 
-/* <sys/ucontext.h> hides the names without _GNU_SOURCE; they are the x86-64 ABI's. */
-enum { G_R8, G_R9, G_R10, G_R11, G_R12, G_R13, G_R14, G_R15, G_RDI, G_RSI, G_RBP, G_RBX, G_RDX, G_RAX,
-       G_RCX, G_RSP, G_RIP, G_EFL, G_CSGSFS, G_ERR, G_TRAPNO, G_OLDMASK, G_CR2 };
-
 extern const u8 __executable_start[];
 
 struct exec_hooks exec_hooks;
@@ -80,14 +76,6 @@ static bool within(u64 rip, const u8 *begin, const u8 *end)
 	return rip >= (u64)begin && rip < (u64)end;
 }
 
-static void account(struct exec *x, u64 *bucket)
-{
-	u64 now = rdtsc();
-
-	*bucket += clock_tsc_to_ns(x->clock, now - x->t_enter);
-	x->t_enter = now;
-}
-
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
 	struct exec *x = current_exec();
@@ -134,7 +122,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		x->v.eip = (u32)f.rip;
 		x->v.sysflags = (x->v.sysflags & ~(EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT | EFLAGS_RF)) |
 				((u32)g[G_EFL] & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID | EFLAGS_NT));
-		account(x, &x->v.count->ns_user);
+		exec_account(x, &x->v.count->ns_user);
 		ret = sig == SIG_KICK || stepped ? RET_DISPATCH : direct_signal(x, &f);
 		fpu_from_frame(uc->uc_mcontext.fpregs);
 		exec_leave(x, ret);
@@ -146,10 +134,10 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 				exec_hooks.kick(x, &f);
 			return;
 		}
-		account(x, &x->v.count->ns_kernel);
+		exec_account(x, &x->v.count->ns_kernel);
 		regs_from_frame(x, g);
 		ret = exec_hooks.fault(x, &f);
-		account(x, &x->v.count->ns_monitor);
+		exec_account(x, &x->v.count->ns_monitor);
 		if (ret == ~0ull)
 			return;
 		fpu_from_frame(uc->uc_mcontext.fpregs);
