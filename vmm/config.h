@@ -19,6 +19,8 @@ enum exit_status {
 
 enum engine_mode { MODE_BT, MODE_HW, MODE_AUTO };
 
+enum irqchip { IRQCHIP_KERNEL, IRQCHIP_USER };
+
 enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_PTY, SERIAL_FILE, SERIAL_UNIX, SERIAL_NULL };
 
 struct serial_config {
@@ -36,7 +38,10 @@ struct config {
 	const char *symbols;		/* --symbols FILE: vmlinux or System.map, for listings and profiles */
 	u64 mem;			/* bytes */
 	unsigned cpus;
-	enum engine_mode mode;
+	enum engine_mode mode;		/* the engine to start with */
+	enum irqchip irqchip;		/* under hw: whose interrupt controllers and timer */
+	bool hw_force;			/* --hw-force: hw although nothing assists it */
+	const char *control;		/* --control PATH: the control socket; NULL: none */
 	struct serial_config serial[SERIAL_MAX];
 	struct serial_config debugcon;
 	bool debug_exit;

@@ -158,8 +158,8 @@ static enum options_verdict set_mode(struct parser *p, const char *v)
 {
 	static const struct { const char *name; enum engine_mode mode; const char *help; } modes[] = {
 		{ "bt", MODE_BT, "binary translation: needs no kernel module and no KVM" },
-		{ "hw", MODE_HW, "KVM (not built yet)" },
-		{ "auto", MODE_AUTO, "the best engine that this host can run" },
+		{ "hw", MODE_HW, "hardware assist: KVM, through /dev/kvm" },
+		{ "auto", MODE_AUTO, "hw where the CPU assists KVM, else bt" },
 	};
 
 	if (!strcmp(v, "help")) {
@@ -173,6 +173,37 @@ static enum options_verdict set_mode(struct parser *p, const char *v)
 			return OPTIONS_OK;
 		}
 	return refuse(p, OPTIONS_USAGE, "%s: unknown mode '%s' (bt, hw, auto)", p->spelling, v);
+}
+
+static enum options_verdict set_irqchip(struct parser *p, const char *v)
+{
+	static const struct { const char *name; enum irqchip chip; const char *help; } chips[] = {
+		{ "kernel", IRQCHIP_KERNEL, "KVM's: no exit for an interrupt" },
+		{ "user", IRQCHIP_USER, "Ringer's, the same as under bt" },
+	};
+
+	if (!strcmp(v, "help")) {
+		for (size_t i = 0; i < ARRAY_SIZE(chips); i++)
+			fprintf(p->out, "%-6s %s\n", chips[i].name, chips[i].help);
+		return OPTIONS_LISTED;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(chips); i++)
+		if (!strcmp(v, chips[i].name)) {
+			p->cfg->irqchip = chips[i].chip;
+			return OPTIONS_OK;
+		}
+	return refuse(p, OPTIONS_USAGE, "%s: unknown place '%s' (kernel, user)", p->spelling, v);
+}
+
+static enum options_verdict set_hw_force(struct parser *p, const char *v)
+{
+	p->cfg->hw_force = true;
+	return OPTIONS_OK;
+}
+
+static enum options_verdict set_control(struct parser *p, const char *v)
+{
+	return set_path(p, &p->cfg->control, v);
 }
 
 static enum options_verdict set_no_reboot(struct parser *p, const char *v)
@@ -517,7 +548,7 @@ void options_default(struct config *cfg)
 		.append = "",
 		.mem = 256ull << 20,
 		.cpus = 1,
-		.mode = MODE_AUTO,
+		.mode = MODE_BT,
 		.cache_size = 32ull << 20,
 		.block_insns = BLOCK_INSNS_MAX,
 	};

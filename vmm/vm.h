@@ -58,6 +58,10 @@ struct vm {
 	int stop_code;		/* for DEBUG_EXIT: the process's exit status */
 	int event_fd;		/* eventfd: an executor wakes the monitor */
 	int executor_pid;	/* 0: none now */
+	enum engine_mode engine;	/* MODE_BT or MODE_HW: the one that runs, or will when resumed */
+	bool paused;
+	u64 switches;		/* engine switches since power-on */
+	u64 last_switch_ns;	/* for how long the last one kept the guest from running */
 	struct pc_stats past;	/* interrupts before the last reset */
 };
 
@@ -74,6 +78,18 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen);
 int vm_boot(struct vm *vm, char *err, size_t errlen);
 /* Fork the executor; it starts running the guest at once.  Negative errno. */
 int vm_start(struct vm *vm);
+/*
+ * Take the machine out of its executor at an instruction boundary, put it back,
+ * or move it to another engine (vmm/handover.c).  Each waits for the executors, a
+ * few milliseconds; guest time goes on meanwhile.  A paused machine has no
+ * executor: all of it is in the arena, and it uses no CPU.  Switching a paused
+ * machine leaves it paused.  0, or negative errno with one line in err; when a
+ * switch is refused or its new executor cannot be made, the machine goes on as it was.
+ * -ESHUTDOWN: it stopped meanwhile (vm_stopped).
+ */
+int vm_pause(struct vm *vm, char *err, size_t errlen);
+int vm_resume(struct vm *vm, char *err, size_t errlen);
+int vm_switch(struct vm *vm, enum engine_mode to, char *err, size_t errlen);
 /* The monitor's view of why the machine stopped; STOP_NONE: it runs. */
 enum stop_reason vm_stopped(struct vm *vm);
 /* From any process: stop with this reason unless already stopped.  Wakes everyone. */

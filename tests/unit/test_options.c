@@ -38,7 +38,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(cfg.append, "");
 	ck_assert_uint_eq(cfg.mem, 256u << 20);
 	ck_assert_uint_eq(cfg.cpus, 1);
-	ck_assert_int_eq(cfg.mode, MODE_AUTO);
+	ck_assert_int_eq(cfg.mode, MODE_BT);
 	ck_assert_int_eq(cfg.serial[0].kind, SERIAL_STDIO);
 	for (int i = 1; i < SERIAL_MAX; i++)
 		ck_assert_int_eq(cfg.serial[i].kind, SERIAL_NONE);
