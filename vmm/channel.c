@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -108,70 +107,7 @@ static bool pty_has_peer(const struct channel *ch)
 	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR));
 }
 
-/* ---- Unix sockets ---- */
-
-static int unix_socket(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-
-static struct sockaddr_un unix_address(const char *path)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-	memcpy(a.sun_path, path, strlen(path));	/* serial_spec_parse has checked the length */
-	return a;
-}
-
-static int unix_connect(const char *path)
-{
-	struct sockaddr_un a = unix_address(path);
-	int fd = unix_socket(), code;
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-		return fd;
-	code = errno;
-	close(fd);
-	return -code;
-}
-
-static bool is_socket_file(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-/* Listen at path.  A socket file that nobody listens on is left over from a crash, and replaced. */
-static int unix_listen(const char *path, char *err, size_t errlen)
-{
-	struct sockaddr_un a = unix_address(path);
-	int fd = unix_socket(), code, other;
-
-	if (fd < 0)
-		return fail(err, errlen, errno, "cannot make a socket: %s", strerror(errno));
-	if (bind(fd, (struct sockaddr *)&a, sizeof a)) {
-		code = errno;
-		other = code == EADDRINUSE && is_socket_file(path) ? unix_connect(path) : -EEXIST;
-		if (other >= 0)
-			close(other);
-		if (other != -ECONNREFUSED || unlink(path) ||
-		    bind(fd, (struct sockaddr *)&a, sizeof a)) {
-			close(fd);
-			return fail(err, errlen, code, "%s: %s", path,
-				    code == EADDRINUSE ? "in use" : strerror(code));
-		}
-	}
-	if (listen(fd, 1)) {
-		code = errno;
-		close(fd);
-		unlink(path);
-		return fail(err, errlen, code, "%s: %s", path, strerror(code));
-	}
-	return fd;
-}
+/* ---- Sockets ---- */
 
 /* Both directions of one file, on two descriptors, so that each can be polled on its own. */
 static bool set_peer(struct channel *ch, int fd, bool is_socket)
@@ -212,7 +148,7 @@ int channel_open(struct channel *ch, const struct serial_config *sc, char *err, 
 		break;
 	case SERIAL_UNIX:
 		if (sc->server) {
-			r = ch->listen = unix_listen(sc->path, err, errlen);
+			r = ch->listen = unix_listen(sc->path, 1, UNIX_UMASK, &ch->file, err, errlen);
 		} else {
 			r = unix_connect(sc->path);
 			if (r < 0)
@@ -223,8 +159,6 @@ int channel_open(struct channel *ch, const struct serial_config *sc, char *err, 
 		break;
 	}
 	if (r < 0) {
-		if (ch->listen < 0)
-			ch->server = false;	/* the file is not ours to remove */
 		channel_close(ch);
 		return r;
 	}
@@ -234,8 +168,8 @@ int channel_open(struct channel *ch, const struct serial_config *sc, char *err, 
 void channel_close(struct channel *ch)
 {
 	channel_disconnect(ch);
-	if (ch->kind == SERIAL_UNIX && ch->server && ch->listen >= 0)
-		unlink(ch->path);
+	if (ch->listen >= 0)
+		unix_remove(ch->path, &ch->file);
 	close_fd(&ch->listen);
 	close_fd(&ch->master);
 }
@@ -261,7 +195,7 @@ bool channel_connect(struct channel *ch)
 	if (channel_connected(ch))
 		return true;
 	if (ch->listen >= 0)
-		fd = accept4(ch->listen, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = unix_accept(ch->listen);
 	else if (ch->kind == SERIAL_UNIX)
 		fd = unix_connect(ch->path);
 	else if (ch->kind == SERIAL_PTY && pty_has_peer(ch))

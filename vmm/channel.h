@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 #include "vmm/config.h"
+#include "vmm/unix_socket.h"
 
 struct channel {
 	enum serial_kind kind;
@@ -15,6 +16,7 @@ struct channel {
 	bool server;		/* unix: listens */
 	int in, out;		/* -1: no peer, or nothing in that direction; two descriptors, even of one file */
 	int listen;		/* unix server; else -1 */
+	struct unix_file file;	/* the server's */
 	int master;		/* pty; else -1 */
 	bool in_socket, out_socket, out_may_block;
 	char pty_name[64];

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vmm/ctl.h"
 #include "vmm/doctor.h"
 #include "vmm/monitor.h"
 #include "vmm/options.h"
@@ -25,6 +26,7 @@ static const struct command {
 	int (*run)(int argc, char **argv);	/* the words after the command */
 } commands[] = {
 	{ "run", "run a machine (ringer run --help)", run_command },
+	{ "ctl", "control a running machine (ringer ctl --help)", ctl },
 	{ "doctor", "say what this host offers and lacks, and what follows", doctor_command },
 	{ "help", "this text", help_command },
 	{ "version", "print the version", version_command },

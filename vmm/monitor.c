@@ -25,13 +25,15 @@
 
 #include "base/log.h"
 #include "vmm/backend.h"
+#include "vmm/commands.h"
+#include "vmm/console.h"
+#include "vmm/control_server.h"
 #include "vmm/loop.h"
 #include "vmm/stats.h"
 #include "vmm/terminal.h"
 
 #define FLUSH_PATIENCE_NS      2000000000ull
 #define FLUSH_PATIENCE_QUIT_NS  200000000ull
-#define STATS_WAIT_NS           200000000ull
 #define MEASURE_EVERY_NS       1000000000ull
 #define BACKENDS (SERIAL_MAX + 1)
 
@@ -42,14 +44,17 @@ struct monitor {
 	struct source events, signals;
 	int signal_fd;
 	struct escape escape;
+	struct commander commander;
+	struct console console;
+	struct control_server *control;	/* NULL: no --control */
 	FILE *stats_file;	/* opened before the machine runs: a bad path is known then */
 	bool uses_terminal;
 	char death[64];		/* how the executor ended, if it was not asked to */
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
 	u64 next_measure;	/* of the processes' memory, if it will be reported */
-	u32 stats_wanted;	/* number of the last request */
-	u64 stats_deadline;	/* a requested report is printed then at the latest */
+	bool printing_stats;	/* as soon as they are in */
+	struct stats_wait stats_wait;
 };
 
 static const int handled_signals[] = {
@@ -69,29 +74,32 @@ static void print_stats(struct monitor *m)
 	stats_print(m->vm, &m->vm->cfg, log_raw);
 }
 
-/* Ask the executor to bring its counters up to date; the loop prints when it has, or soon. */
+/* The executor brings its counters up to date; the loop prints when it has, or soon. */
 static void request_stats(struct monitor *m)
 {
-	if (m->stats_deadline != LOOP_FOREVER)
+	if (m->printing_stats)
 		return;
-	if (m->vm->executor_pid <= 0) {
-		print_stats(m);
-		return;
-	}
-	__atomic_store_n(&m->vm->shared->stats_request, ++m->stats_wanted, __ATOMIC_SEQ_CST);
-	m->stats_deadline = monotonic_ns() + STATS_WAIT_NS;
-	vm_notify(m->vm);
+	m->stats_wait = command_ask_stats(&m->commander);
+	m->printing_stats = true;
 }
 
 static void check_stats(struct monitor *m)
 {
-	if (m->stats_deadline == LOOP_FOREVER)
+	if (!m->printing_stats || !command_stats_in(&m->commander, &m->stats_wait))
 		return;
-	if (__atomic_load_n(&m->vm->shared->stats_done, __ATOMIC_ACQUIRE) != m->stats_wanted &&
-	    monotonic_ns() < m->stats_deadline)
-		return;
-	m->stats_deadline = LOOP_FOREVER;
+	m->printing_stats = false;
 	print_stats(m);
+}
+
+/* In the control console, the report with its explanations. */
+static bool show_in_console(void *opaque, enum control_command command)
+{
+	const struct commander *c = opaque;
+
+	if (command != CONTROL_stats)
+		return false;
+	stats_print(c->vm, &c->vm->cfg, log_raw);
+	return true;
 }
 
 /* ---- The console's keys ---- */
@@ -102,7 +110,9 @@ static bool console_filter(void *opaque, u8 byte)
 
 	switch (escape_feed(&m->escape, byte)) {
 	case ESCAPE_SEND:
-		return true;
+		if (m->console.active)
+			console_key(&m->console, byte);
+		return !m->console.active;
 	case ESCAPE_SWALLOW:
 		break;
 	case ESCAPE_HELP:
@@ -116,7 +126,7 @@ static bool console_filter(void *opaque, u8 byte)
 		request_stats(m);
 		break;
 	case ESCAPE_CONSOLE:
-		log_info("the control console is not there yet");
+		console_toggle(&m->console);
 		break;
 	case ESCAPE_BREAK:
 		log_info("break ignored");
@@ -266,7 +276,11 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 	m->vm = vm;
 	m->signal_fd = -1;
 	m->events = m->signals = (struct source)SOURCE_INIT;
-	m->stats_deadline = m->time_limit = m->next_measure = LOOP_FOREVER;
+	m->time_limit = m->next_measure = LOOP_FOREVER;
+	m->commander = (struct commander){ .vm = vm, .since = monotonic_ns() };
+	m->console = (struct console){
+		.execute = command_execute, .opaque = &m->commander, .print = log_raw, .show = show_in_console,
+	};
 	r = loop_open(&m->loop);
 	if (!r)
 		r = take_signals(m);
@@ -285,6 +299,11 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 	}
 	if (open_backend(m, SERIAL_MAX, &m->vm->cfg.debugcon, &vm->shared->debugcon, "debugcon", err, errlen))
 		goto fail;
+	if (vm->cfg.control) {
+		m->control = control_server_open(&m->loop, vm->cfg.control, command_execute, &m->commander, err, errlen);
+		if (!m->control)
+			goto fail;
+	}
 	if (m->vm->cfg.stats_file && !(m->stats_file = fopen(m->vm->cfg.stats_file, "we"))) {
 		snprintf(err, errlen, "%s: %s", m->vm->cfg.stats_file, strerror(errno));
 		goto fail;
@@ -299,6 +318,7 @@ void monitor_destroy(struct monitor *m)
 {
 	if (!m)
 		return;
+	control_server_close(m->control);
 	for (size_t i = 0; i < BACKENDS; i++)
 		backend_close(m->backend[i]);
 	if (m->signal_fd >= 0)
@@ -313,8 +333,12 @@ void monitor_destroy(struct monitor *m)
 
 static u64 next_deadline(const struct monitor *m)
 {
-	u64 at = min_u64(min_u64(m->time_limit, m->stats_deadline), m->next_measure);
+	u64 at = min_u64(min_u64(m->time_limit, m->next_measure), console_deadline(&m->console));
 
+	if (m->printing_stats)
+		at = min_u64(at, m->stats_wait.deadline);
+	if (m->control)
+		at = min_u64(at, control_server_deadline(m->control));
 	for (size_t i = 0; i < BACKENDS; i++)
 		if (m->backend[i])
 			at = min_u64(at, backend_deadline(m->backend[i]));
@@ -331,6 +355,9 @@ static void turn(struct monitor *m)
 		if (m->backend[i])
 			backend_tick(m->backend[i], now);
 	check_stats(m);
+	console_tick(&m->console);
+	if (m->control)
+		control_server_tick(m->control);
 	if (now >= m->next_measure) {
 		vm_measure_processes(m->vm);
 		m->next_measure = now + MEASURE_EVERY_NS;
@@ -432,10 +459,12 @@ int monitor_run(struct monitor *m)
 		m->next_measure = monotonic_ns() + MEASURE_EVERY_NS / 20;	/* soon: the run may be short */
 	if (m->uses_terminal)
 		terminal_raw(STDIN_FILENO);
+	m->commander.powered_on = true;
 	if (stop_reason(m) == STOP_NONE)
 		do
 			power_cycle(m);
 		while (stop_reason(m) == STOP_RESET && !m->vm->cfg.no_reboot && reset(m));
+	console_close(&m->console);
 	terminal_restore();
 	return report(m);
 }

@@ -11,12 +11,13 @@
 
 #include <cpuid.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include "vmm/units.h"
 
 enum unit { UNIT_count, UNIT_bytes, UNIT_ns, UNIT_insns };
 enum form { FORM_PERCENT, FORM_TIMES };
@@ -85,45 +86,16 @@ void stats_set_profile(const struct profile_row *from, size_t n)
 		profile.rows[i] = from[i];
 }
 
-/* ---- Numbers for people ---- */
-
-/* 1234567 -> "1,234,567". */
-static void format_grouped(char *buf, size_t size, u64 n)
-{
-	char digits[24];
-	int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
-	size_t at = 0;
-
-	for (int i = 0; i < len && at + 2 < size; i++) {
-		if (i && (len - i) % 3 == 0)
-			buf[at++] = ',';
-		buf[at++] = digits[i];
-	}
-	buf[at] = 0;
-}
-
-static void format_scaled(char *buf, size_t size, double v, const char *const *units, unsigned n, double step)
-{
-	unsigned i = 0;
-
-	while (i + 1 < n && v >= step) {
-		v /= step;
-		i++;
-	}
-	snprintf(buf, size, "%.*f %s", i ? 2 : 0, v, units[i]);
-}
+/* ---- Values ---- */
 
 static void format_value(char *buf, size_t size, u64 v, enum unit unit)
 {
-	static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	static const char *const times[] = { "ns", "us", "ms", "s" };
-
 	switch (unit) {
 	case UNIT_bytes:
-		format_scaled(buf, size, (double)v, bytes, ARRAY_SIZE(bytes), 1024);
+		format_bytes(buf, size, v);
 		break;
 	case UNIT_ns:
-		format_scaled(buf, size, (double)v, times, ARRAY_SIZE(times), 1000);
+		format_ns(buf, size, v);
 		break;
 	case UNIT_count:
 	case UNIT_insns:
@@ -327,11 +299,10 @@ static json_t *json_profile(void)
 	return all;
 }
 
-int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out)
+json_t *stats_json(const struct vm *vm, const struct config *cfg)
 {
 	struct counters c = vm->shared->counters;
 	json_t *root = json_object();
-	int r;
 
 	json_object_set_new(root, "stop", json_string(stop_text(vm->stop_reason)));
 	json_object_set_new(root, "status", json_integer(stop_status(vm)));
@@ -346,6 +317,14 @@ int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out)
 		json_object_set_new(root, "interrupts", json_interrupts(&s));
 	}
 	json_object_set_new(root, "profile", json_profile());
+	return root;
+}
+
+int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out)
+{
+	json_t *root = stats_json(vm, cfg);
+	int r;
+
 	errno = 0;
 	r = json_dumpf(root, out, JSON_INDENT(2)) || fputc('\n', out) == EOF || fflush(out);
 	json_decref(root);

@@ -5,6 +5,7 @@
 #ifndef VMM_STATS_H
 #define VMM_STATS_H
 
+#include <jansson.h>
 #include <stdio.h>
 #include "vmm/vm.h"
 
@@ -15,7 +16,9 @@ void stats_set_profile(const struct profile_row *rows, size_t n);
  * The report as text, through print (log_raw in the monitor).
  */
 void stats_print(const struct vm *vm, const struct config *cfg, void (*print)(const char *fmt, ...));
-/* The report as JSON.  0, or negative errno. */
+/* The report as JSON, the caller's to release; NULL: out of memory. */
+json_t *stats_json(const struct vm *vm, const struct config *cfg);
+/* ... into a file.  0, or negative errno. */
 int stats_write_json(const struct vm *vm, const struct config *cfg, FILE *out);
 
 #endif
