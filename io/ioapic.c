@@ -157,6 +157,27 @@ static void mmio_write(void *dev, unsigned cpu, u64 off, unsigned size, u64 valu
 
 static const struct mmio_ops ioapic_ops = { mmio_read, mmio_write };
 
+void ioapic_save(const struct ioapic *a, struct ioapic_state *out)
+{
+	*out = (struct ioapic_state){ .id = a->id, .select = a->select, .inputs = a->inputs };
+	for (unsigned n = 0; n < IOAPIC_INPUTS; n++)
+		out->rte[n] = a->rte[n];
+}
+
+void ioapic_load(struct ioapic *a, const struct ioapic_state *in, u32 inputs)
+{
+	a->id = in->id & 15;
+	a->select = in->select;
+	a->inputs = inputs & (u32)bit_mask(IOAPIC_INPUTS);
+	for (unsigned n = 0; n < IOAPIC_INPUTS; n++) {
+		u64 rte = in->rte[n] & (RTE_WRITABLE | RTE_REMOTE_IRR);
+
+		a->rte[n] = wants_eoi(rte) ? rte : rte & ~RTE_REMOTE_IRR;
+	}
+	for (unsigned n = 0; n < IOAPIC_INPUTS; n++)
+		send_level(a, n);
+}
+
 void ioapic_reset(struct ioapic *a)
 {
 	a->id = PC_IOAPIC_ID;

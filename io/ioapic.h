@@ -25,11 +25,25 @@ struct ioapic {
 	u64 rte[IOAPIC_INPUTS];
 };
 
+/* What another engine needs to go on. */
+struct ioapic_state {
+	u8 id, select;
+	u32 inputs;
+	u64 rte[IOAPIC_INPUTS];		/* remote IRR included */
+};
+
 void ioapic_init(struct ioapic *a, struct bus *b, const struct ioapic_hooks *h);
 void ioapic_reset(struct ioapic *a);
 /* An irq_line's `set`. */
 void ioapic_set(void *ioapic, unsigned n, bool level);
 /* A CPU completed a level-triggered vector. */
 void ioapic_eoi(struct ioapic *a, u8 vector);
+
+void ioapic_save(const struct ioapic *a, struct ioapic_state *out);
+/*
+ * `inputs` are the levels now, and are no edges; `in->inputs` is ignored.  A level-triggered input that is
+ * asserted and that nobody serves yet is sent.
+ */
+void ioapic_load(struct ioapic *a, const struct ioapic_state *in, u32 inputs);
 
 #endif

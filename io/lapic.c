@@ -461,30 +461,41 @@ static void write_svr(struct lapic *l, u32 v)
 	update(l);
 }
 
-static u32 reg_read(struct lapic *l, u32 reg)
+/* The register as the guest reads it; false: there is none. */
+static bool reg_get(const struct lapic *l, u32 reg, u32 *v)
 {
 	switch (reg) {
-	case REG_ID:		return (u32)l->id << 24;
-	case REG_VERSION:	return VERSION;
-	case REG_TPR:		return l->tpr;
-	case REG_APR:		return arbitration_priority(l);
-	case REG_PPR:		return lapic_ppr(l);
-	case REG_EOI:		return 0;
-	case REG_RRD:		return 0;
-	case REG_LDR:		return l->ldr;
-	case REG_DFR:		return l->dfr;
-	case REG_SVR:		return l->svr;
-	case REG_ISR ... REG_ISR + 0x70: return l->isr[bits_get(reg, 4, 3)];
-	case REG_TMR ... REG_TMR + 0x70: return l->tmr[bits_get(reg, 4, 3)];
-	case REG_IRR ... REG_IRR + 0x70: return l->irr[bits_get(reg, 4, 3)];
-	case REG_ESR:		return l->esr;
-	case REG_ICR_LO:	return l->icr_lo;
-	case REG_ICR_HI:	return l->icr_hi;
-	case REG_LVT ... REG_LVT + (LVT_COUNT - 1) * 0x10: return l->lvt[(reg - REG_LVT) / 0x10];
-	case REG_INITIAL_COUNT:	return l->initial_count;
-	case REG_CURRENT_COUNT:	return current_count(l, bus_now(l->bus));
-	case REG_DIVIDE:	return l->divide;
+	case REG_ID:		*v = (u32)l->id << 24; break;
+	case REG_VERSION:	*v = VERSION; break;
+	case REG_TPR:		*v = l->tpr; break;
+	case REG_APR:		*v = arbitration_priority(l); break;
+	case REG_PPR:		*v = lapic_ppr(l); break;
+	case REG_EOI:		*v = 0; break;
+	case REG_RRD:		*v = 0; break;
+	case REG_LDR:		*v = l->ldr; break;
+	case REG_DFR:		*v = l->dfr; break;
+	case REG_SVR:		*v = l->svr; break;
+	case REG_ISR ... REG_ISR + 0x70: *v = l->isr[bits_get(reg, 4, 3)]; break;
+	case REG_TMR ... REG_TMR + 0x70: *v = l->tmr[bits_get(reg, 4, 3)]; break;
+	case REG_IRR ... REG_IRR + 0x70: *v = l->irr[bits_get(reg, 4, 3)]; break;
+	case REG_ESR:		*v = l->esr; break;
+	case REG_ICR_LO:	*v = l->icr_lo; break;
+	case REG_ICR_HI:	*v = l->icr_hi; break;
+	case REG_LVT ... REG_LVT + (LVT_COUNT - 1) * 0x10: *v = l->lvt[(reg - REG_LVT) / 0x10]; break;
+	case REG_INITIAL_COUNT:	*v = l->initial_count; break;
+	case REG_CURRENT_COUNT:	*v = current_count(l, bus_now(l->bus)); break;
+	case REG_DIVIDE:	*v = l->divide; break;
+	default: return false;
 	}
+	return true;
+}
+
+static u32 reg_read(struct lapic *l, u32 reg)
+{
+	u32 v;
+
+	if (reg_get(l, reg, &v))
+		return v;
 	trace(unimp, "lapic %u: read of register %#x", l->index, reg);
 	error(l, ESR_REGISTER);
 	return 0;
@@ -632,6 +643,74 @@ void lapic_reset(struct lapic *l)
 		l->svr |= SVR_ENABLE;
 		l->lvt[LVT_LINT0] = LAPIC_EXTINT << LVT_MODE_SHIFT;
 		l->lvt[LVT_LINT1] = LAPIC_NMI << LVT_MODE_SHIFT;
+	}
+	update(l);
+}
+
+/* --- Handing over -------------------------------------------------------------- */
+
+void lapic_save(struct lapic *l, struct lapic_state *out)
+{
+	timer_settle(l, bus_now(l->bus));
+	*out = (struct lapic_state){
+		.apic_base = l->apic_base, .tsc_deadline = l->tsc_deadline, .esr_pending = l->esr_pending,
+		.timer_due = l->running ? l->timer.deadline : 0,
+	};
+	for (u32 i = 0; i < LAPIC_REGS; i++)
+		if (!reg_get(l, i << 4, &out->reg[i]))
+			out->reg[i] = 0;
+	timer_arm(l->bus, &l->timer, TIMER_NEVER);
+}
+
+static void load_registers(struct lapic *l, const u32 *reg)
+{
+	l->id = (u8)(reg[REG_ID >> 4] >> 24);
+	l->tpr = (u8)reg[REG_TPR >> 4];
+	l->ldr = reg[REG_LDR >> 4] & 0xff000000;
+	l->dfr = reg[REG_DFR >> 4] | 0x0fffffff;
+	l->svr = reg[REG_SVR >> 4] & SVR_WRITABLE;
+	l->esr = reg[REG_ESR >> 4];
+	l->icr_lo = reg[REG_ICR_LO >> 4] & ICR_WRITABLE;
+	l->icr_hi = reg[REG_ICR_HI >> 4] & 0xff000000;
+	l->divide = reg[REG_DIVIDE >> 4] & 0xb;
+	l->initial_count = reg[REG_INITIAL_COUNT >> 4];
+	for (unsigned i = 0; i < LVT_COUNT; i++) {
+		l->lvt[i] = reg[(REG_LVT >> 4) + i] & lvt_writable[i];
+		if (!(l->svr & SVR_ENABLE))
+			l->lvt[i] |= LVT_MASKED;
+	}
+	if (timer_mode(l) == TIMER_RESERVED)
+		l->lvt[LVT_TIMER] &= ~(3u << TIMER_MODE_SHIFT);
+	for (unsigned i = 0; i < ARRAY_SIZE(l->irr); i++) {
+		u32 legal = i ? ~0u : ~(u32)bit_mask(VECTOR_FIRST);
+
+		l->irr[i] = reg[(REG_IRR >> 4) + i] & legal;
+		l->isr[i] = reg[(REG_ISR >> 4) + i] & legal;
+		l->tmr[i] = reg[(REG_TMR >> 4) + i] & legal;
+	}
+}
+
+void lapic_load(struct lapic *l, const struct lapic_state *in)
+{
+	u64 now = bus_now(l->bus), period, due = in->timer_due, periods = 1;
+
+	l->apic_base = PC_LAPIC_BASE | (in->apic_base & (BASE_BSP | BASE_ENABLE));
+	load_registers(l, in->reg);
+	l->esr_pending = in->esr_pending;
+	l->running = false;
+	l->tsc_deadline = 0;
+	timer_arm(l->bus, &l->timer, TIMER_NEVER);
+	period = timer_period(l);
+	if (timer_mode(l) == TIMER_DEADLINE) {
+		if (in->tsc_deadline)
+			timer_set_deadline(l, in->tsc_deadline);
+	} else if (due && period) {
+		/* Several periods ahead, if they are shorter than PERIOD_MIN_NS: the count has to have begun. */
+		if (due > now)
+			periods = (due - now + period - 1) / period;
+		l->start = due - periods * period;
+		l->running = true;
+		timer_arm(l->bus, &l->timer, due);
 	}
 	update(l);
 }

@@ -61,6 +61,17 @@ struct lapic {
 	u64 timer_irqs, ipis;		/* for the statistics */
 };
 
+#define LAPIC_REGS 64u			/* registers are 16 bytes apart */
+
+/* What another engine needs to go on. */
+struct lapic_state {
+	u64 apic_base;			/* IA32_APIC_BASE */
+	u64 tsc_deadline;		/* IA32_TSC_DEADLINE in host TSC; 0 = disarmed */
+	u64 timer_due;			/* guest ns at which the running count expires next; 0 = none runs */
+	u32 esr_pending;		/* errors that the next write to ESR shows */
+	u32 reg[LAPIC_REGS];		/* as the guest reads them; loading takes CURRENT_COUNT from timer_due */
+};
+
 void lapic_init(struct lapic *l, struct bus *b, unsigned id, const struct lapic_hooks *h);
 /* The MMIO page, dispatching to array[cpu].  The LAPICs must be neighbours. */
 MUST_USE int lapic_bus_add(struct bus *b, struct lapic *array, unsigned n);
@@ -88,5 +99,10 @@ u8 lapic_ppr(const struct lapic *l);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE.  False: another MSR, or #GP. */
 bool lapic_msr_read(struct lapic *l, u32 msr, u64 *value);
 bool lapic_msr_write(struct lapic *l, u32 msr, u64 value);
+
+/* Take the state out and stop the timer; an expiry that is due has happened. */
+void lapic_save(struct lapic *l, struct lapic_state *out);
+/* Go on from a state, timer included; a deadline that is past expires now. */
+void lapic_load(struct lapic *l, const struct lapic_state *in);
 
 #endif

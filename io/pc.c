@@ -9,11 +9,17 @@
  * A CPU's INTR is (its local APIC has a vector) or (the 8259's INT reaches it
  * through LINT0 or as an ExtINT message from the I/O APIC's input 0).
  * `asserted` is what cpu_intr was last told.
+ *
+ * While the interrupt controllers and the PIT are released to an external chip
+ * set (io/chips.h), `sources` goes on, its changes go to a hook, and everything
+ * between the lines and the CPUs' INTR stands still.
  */
 #include <errno.h>
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "io/acpi_pm.h"
+#include "io/chips.h"
 #include "io/debug_exit.h"
 #include "io/debugcon.h"
 #include "io/fw_cfg.h"
@@ -44,6 +50,12 @@ struct pc {
 	bool asserted[PC_CPUS_MAX];
 	bool extint[PC_CPUS_MAX];	/* the I/O APIC announced the 8259's INT, which is still up */
 	u8 sources[GSI_COUNT];
+	struct {
+		bool external;
+		chips_gsi *gsi;
+		void *opaque;
+		struct chips_state released;
+	} chips;
 	struct pic pic;
 	struct lapic lapic[PC_CPUS_MAX];
 	struct ioapic ioapic;
@@ -80,6 +92,11 @@ static void gsi_set(void *chip, unsigned n, bool level)
 		return;
 	if (!old)
 		pc->stats.irq[gsi]++;
+	if (pc->chips.external) {
+		if (pc->chips.gsi)
+			pc->chips.gsi(pc->chips.opaque, gsi, level);
+		return;
+	}
 	if (gsi < ISA_IRQS)
 		pic_set(&pc->pic, gsi, level);
 	/* IRQ 0 arrives at input 2, as vmm/acpi.c's interrupt source override says. */
@@ -101,6 +118,8 @@ static bool deliverable(const struct pc *pc, unsigned cpu)
 {
 	const struct lapic *l = &pc->lapic[cpu];
 
+	if (pc->chips.external)
+		return false;
 	return lapic_intr(l) >= 0 || takes_extint(pc, cpu);
 }
 
@@ -130,12 +149,14 @@ static void pic_out(void *opaque, bool level)
 int pc_intr_ack(struct pc *pc, unsigned cpu)
 {
 	struct lapic *l = &pc->lapic[cpu];
-	int vector;
+	int vector = -1;
 
 	lock_acquire(&pc->bus.lock);
-	vector = lapic_ack(l);
-	if (vector < 0 && takes_extint(pc, cpu))
-		vector = pic_ack(&pc->pic);
+	if (!pc->chips.external) {
+		vector = lapic_ack(l);
+		if (vector < 0 && takes_extint(pc, cpu))
+			vector = pic_ack(&pc->pic);
+	}
 	if (vector < 0)
 		pc->stats.spurious++;
 	/* Whoever listens may have dropped what it knew when it came to ask. */
@@ -252,10 +273,70 @@ bool pc_msr_write(struct pc *pc, unsigned cpu, u32 msr, u64 value)
 	bool ok;
 
 	lock_acquire(&pc->bus.lock);
-	ok = lapic_msr_write(&pc->lapic[cpu], msr, value);
+	ok = !pc->chips.external && lapic_msr_write(&pc->lapic[cpu], msr, value);
 	lock_release(&pc->bus.lock);
 	return ok;
 }
+
+/* ---- an external chip set (io/chips.h) ---- */
+
+static u32 gsi_levels(const struct pc *pc)
+{
+	u32 levels = 0;
+
+	for (unsigned i = 0; i < GSI_COUNT; i++)
+		if (pc->sources[i])
+			levels |= BIT(i);
+	return levels;
+}
+
+/* The same at the I/O APIC's inputs; input 0 is the 8259's INT. */
+static u32 ioapic_levels(const struct pc *pc)
+{
+	u32 levels = gsi_levels(pc);
+
+	return (levels & ~BIT(0)) | (levels & BIT(0)) << 2 | pc->pic.out;
+}
+
+void pc_chips_release(struct pc *pc, struct chips_state *out, chips_gsi *gsi, void *opaque)
+{
+	lock_acquire(&pc->bus.lock);
+	CHECK(!pc->chips.external);
+	__builtin_memset(out, 0, sizeof(*out));
+	/* The timers first: what is due still raises interrupts. */
+	pit_save(&pc->pit, &out->pit);
+	lapic_save(&pc->lapic[0], &out->lapic);
+	pic_save(&pc->pic, out->pic);
+	ioapic_save(&pc->ioapic, &out->ioapic);
+	out->gsi = gsi_levels(pc);
+	pc->chips.released = *out;
+	pc->chips.gsi = gsi;
+	pc->chips.opaque = opaque;
+	pc->chips.external = true;
+	for (unsigned i = 0; i < pc->cfg.cpus; i++)
+		update_cpu(pc, i);
+	lock_release(&pc->bus.lock);
+}
+
+const struct chips_state *pc_chips_released(const struct pc *pc) { return &pc->chips.released; }
+
+void pc_chips_adopt(struct pc *pc, const struct chips_state *in)
+{
+	lock_acquire(&pc->bus.lock);
+	pit_load(&pc->pit, &in->pit);
+	lapic_load(&pc->lapic[0], &in->lapic);
+	pc->chips.external = false;
+	/* What these send and announce finds the local APIC in place. */
+	ioapic_load(&pc->ioapic, &in->ioapic, ioapic_levels(pc));
+	pic_load(&pc->pic, in->pic, (u16)gsi_levels(pc));
+	for (unsigned i = 0; i < pc->cfg.cpus; i++) {
+		pc->asserted[i] = deliverable(pc, i);
+		pc->cfg.cpu_intr(pc->cfg.opaque, i, pc->asserted[i]);
+	}
+	lock_release(&pc->bus.lock);
+}
+
+bool pc_chips_external(const struct pc *pc) { return pc->chips.external; }
 
 /* ---- events of the whole machine ---- */
 
@@ -364,6 +445,7 @@ void pc_reset(struct pc *pc)
 	/* No executor runs: who still holds the lock has been killed with it. */
 	__atomic_store_n(&pc->bus.lock.word, 0, __ATOMIC_SEQ_CST);
 	lock_acquire(&pc->bus.lock);
+	pc->chips.external = false;
 	for (unsigned i = 0; i < PC_SERIAL_MAX; i++)
 		if (pc->cfg.serial[i])
 			uart_reset(&pc->uart[i]);

@@ -68,10 +68,13 @@ static unsigned deliverable(const struct pic_chip *c)
 
 /* ---- outputs ---- */
 
+/* The inputs that are level-triggered. */
+static u8 level_inputs(const struct pic_chip *c) { return c->level_all ? 0xff : c->elcr; }
+
 static void raise(struct pic_chip *c, unsigned n, bool level)
 {
 	u8 bit = (u8)BIT(n & 7);
-	bool is_level = c->level_all || (c->elcr & bit);
+	bool is_level = level_inputs(c) & bit;
 
 	if (level && (is_level || !(c->lines & bit)))
 		c->irr |= bit;
@@ -112,7 +115,7 @@ static void accept(struct pic_chip *c, unsigned n)
 {
 	u8 bit = (u8)BIT(n & 7);
 
-	if (!(c->level_all || (c->elcr & bit)))
+	if (!(level_inputs(c) & bit))
 		c->irr &= (u8)~bit;
 	if (c->auto_eoi) {
 		if (c->rotate_aeoi)
@@ -210,7 +213,7 @@ static void write_icw1(struct pic_chip *c, u8 v)
 	c->single = v & ICW1_SINGLE;
 	c->needs_icw4 = v & ICW1_ICW4;
 	/* The edge sense is cleared: an edge-triggered line that is high now must fall first. */
-	c->irr = c->level_all ? c->lines : c->lines & c->elcr;
+	c->irr = c->lines & level_inputs(c);
 	c->imr = c->isr = 0;
 	c->lowest = 7;
 	c->special_mask = c->read_isr = c->poll = false;
@@ -281,14 +284,40 @@ static void elcr_write(void *dev, u16 port, unsigned size, u32 value)
 	struct pic_chip *c = &p->chip[port & 1];
 
 	/* A level request is no edge afterwards; an edge that nobody took is no level. */
-	c->irr &= (u8)~c->elcr;
+	c->irr &= (u8)~level_inputs(c);
 	c->elcr = (u8)value & elcr_writable[port & 1];
-	c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
+	c->irr = (c->irr & ~level_inputs(c)) | (c->lines & level_inputs(c));
 	update(p);
 }
 
 static const struct pio_ops pic_ops = { pic_read, pic_write, .bytes = true };
 static const struct pio_ops elcr_ops = { elcr_read, elcr_write, .bytes = true };
+
+/* ---- handing over ---- */
+
+void pic_save(const struct pic *p, struct pic_chip out[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		out[i] = p->chip[i];
+		out[i].pic = NULL;
+	}
+}
+
+void pic_load(struct pic *p, const struct pic_chip in[2], u16 lines)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct pic_chip *c = &p->chip[i];
+		*c = in[i];
+		c->pic = p;
+		c->elcr &= elcr_writable[i];
+		c->lowest &= 7;
+		c->icw_next &= 3;
+		c->base &= 0xf8;
+		c->lines = (u8)(lines >> 8 * i);
+		c->irr = (c->irr & ~level_inputs(c)) | (c->lines & level_inputs(c));
+	}
+	update(p);			/* the master's input 2 follows the slave */
+}
 
 void pic_reset(struct pic *p)
 {

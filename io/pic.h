@@ -7,7 +7,7 @@
 #include "io/bus.h"
 
 struct pic_chip {
-	struct pic *pic;
+	struct pic *pic;	/* NULL in a saved state */
 	u8 lines;		/* input levels */
 	u8 irr, imr, isr;
 	u8 elcr;		/* 1 = level triggered */
@@ -34,5 +34,13 @@ void pic_set(void *pic, unsigned n, bool level);
 
 /* The two INTA cycles.  Always a vector: that of input 7 (15) when the request has gone away. */
 u8 pic_ack(struct pic *p);
+
+/*
+ * The state of both chips, and going on from one: `lines` are the levels of the 16
+ * inputs now, and are no edges.  A request in IRR stays; that of a level-triggered
+ * input follows its line.  Tells `intr` if the output is another than before.
+ */
+void pic_save(const struct pic *p, struct pic_chip out[2]);
+void pic_load(struct pic *p, const struct pic_chip in[2], u16 lines);
 
 #endif

@@ -348,6 +348,26 @@ static void port_b_write(void *dev, u16 port, unsigned size, u32 value)
 static const struct pio_ops pit_ops = { pit_read, pit_write, .bytes = true };
 static const struct pio_ops port_b_ops = { port_b_read, port_b_write, .bytes = true };
 
+/* ---- handing over ---- */
+
+void pit_save(struct pit *p, struct pit_state *out)
+{
+	fire_overdue(p);
+	*out = (struct pit_state){ .edge = p->edge, .due = p->timer.deadline, .speaker = p->speaker };
+	for (unsigned i = 0; i < 3; i++)
+		out->ch[i] = p->ch[i];
+	timer_arm(p->bus, &p->timer, TIMER_NEVER);
+}
+
+void pit_load(struct pit *p, const struct pit_state *in)
+{
+	for (unsigned i = 0; i < 3; i++)
+		p->ch[i] = in->ch[i];
+	p->edge = in->edge;
+	p->speaker = in->speaker & (B_GATE2 | B_SPEAKER);
+	timer_arm(p->bus, &p->timer, in->due);
+}
+
 /* As a BIOS leaves it: channel 0 ticks at 18.2 Hz. */
 void pit_reset(struct pit *p)
 {

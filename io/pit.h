@@ -34,7 +34,20 @@ struct pit {
 	u8 speaker;		/* port 0x61, bits 0 and 1 */
 };
 
+/* What another engine needs to go on; ticks and ns count from guest time 0. */
+struct pit_state {
+	struct pit_channel ch[3];
+	u64 edge;		/* tick of channel 0's next rising edge, if one is due */
+	u64 due;		/* guest ns at which it is delivered; TIMER_NEVER: none is due */
+	u8 speaker;
+};
+
 MUST_USE int pit_init(struct pit *p, struct bus *b, struct irq_line irq);
 void pit_reset(struct pit *p);
+
+/* Take the state out and stop the timer; an edge that is due has happened. */
+void pit_save(struct pit *p, struct pit_state *out);
+/* Go on from a state.  The line stays as it was left: with it, an edge is always a fall and a rise. */
+void pit_load(struct pit *p, const struct pit_state *in);
 
 #endif
