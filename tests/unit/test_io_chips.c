@@ -7,8 +7,9 @@
 
 #include "io/chips.h"
 
-enum { SVR = 0xf0, LVT_TIMER_REG = 0x320, LVT_LINT0_REG = 0x350, TMICT = 0x380, TMCCT = 0x390, TDCR = 0x3e0, EOI = 0xb0 };
-enum { PERIODIC = 0x20000, DEADLINE = 0x40000, MSR_DEADLINE = 0x6e0, IRR = 0x200 };
+enum { EOI = 0xb0, SVR = 0xf0, LVT_TIMER_REG = 0x320, LVT_LINT0_REG = 0x350 };
+enum { TMICT = 0x380, TMCCT = 0x390, TDCR = 0x3e0 };
+enum { PERIODIC = 0x20000, DEADLINE = 0x40000, MSR_DEADLINE = 0x6e0 };
 
 static struct { unsigned calls, gsi[256]; bool level[256]; void *opaque; } hook;
 
@@ -145,7 +146,9 @@ static void random_apic(struct twins *t, u32 *r)
 	case 0: both_apic(t, SVR, 0xff | (rnd(r, 8) ? 0x100 : 0)); break;
 	case 1: both_apic(t, 0x80, rnd(r, 256)); break;
 	case 2: both_apic(t, EOI, 0); break;
-	case 3: both_apic(t, LVT_TIMER_REG, (rnd(r, 2) ? PERIODIC : 0) | (rnd(r, 5) ? 0 : 0x10000) | (0x30 + rnd(r, 0xc0))); break;
+	case 3:
+		both_apic(t, LVT_TIMER_REG, (rnd(r, 2) ? PERIODIC : 0) | (rnd(r, 5) ? 0 : 0x10000) | (0x30 + rnd(r, 0xc0)));
+		break;
 	case 4: both_apic(t, TMICT, rnd(r, 3) ? rnd(r, 3000000) : rnd(r, 200)); break;
 	case 5: both_apic(t, TDCR, rnd(r, 16)); break;
 	case 6: both_apic(t, LVT_LINT0_REG, lvt_mode[rnd(r, ARRAY_SIZE(lvt_mode))] | rnd(r, 256)); break;
