@@ -13,7 +13,7 @@
 #include "vmm/loop.h"
 
 #define CONTROL_CLIENTS_MAX 8u
-#define CONTROL_PATIENCE_NS 10000000000ull	/* a client that takes nothing of a reply for so long is dropped */
+#define CONTROL_PATIENCE_NS 5000000000ull	/* a client that takes nothing of a reply for so long is dropped */
 
 struct control_server;
 
