@@ -56,6 +56,19 @@ prints 'Usage: ringer COMMAND' --help
 prints '--serial SPEC' run --help
 prints '--serial SPEC' run -h
 
+prints '--json ' ctl --help
+prints 'mode   bt|hw ' ctl -h
+refused 2 'no path' ctl
+refused 2 'no path' ctl --json
+refused 2 "unknown command 'fly'" ctl sock fly
+refused 2 "unexpected argument 'now'" ctl sock status now
+refused 2 'mode needs its engine: bt|hw' ctl sock mode
+refused 2 "unknown option '--fast'" ctl sock --fast status
+refused 2 'not a number of seconds' ctl --timeout soon sock status
+refused 2 'needs a value' ctl sock status --timeout
+refused 1 '^ringer: nosock: No such file' ctl nosock status
+refused 1 '^ringer: nosock: No such file' ctl nosock
+
 # ---- Usage: 2 ----
 refused 2 'no kernel' run
 refused 2 'no kernel' run --mem 256M
@@ -116,6 +129,12 @@ refused 1 '/nonexistent/s.json: No such file' run -k idle --stats=/nonexistent/s
 refused 1 '/nonexistent/sock: No such file' run -k idle --serial unix:/nonexistent/sock
 refused 1 'nobody: No such file' run -k idle --serial unix:nobody,server=off
 refused 1 'idle: ' run -k idle --serial unix:idle
+refused 1 '/nonexistent/sock: No such file' run -k idle --control /nonexistent/sock
+refused 1 'idle: in use' run -k idle --control idle
+refused 1 'at most 107 bytes' run -k idle --control "$(printf %0120d 0)"
+refused 1 'sock: in use' run -k idle --control sock --serial unix:sock
+refused 1 '/nonexistent/s.json: No such file' run -k idle --control sock --stats=/nonexistent/s.json
+[ ! -e sock ] || fail "a refused run left its control socket behind"
 refused 1 'missing: No such file' run -k idle --symbols missing
 refused 1 'neither an ELF file nor a System.map' run -k idle --symbols zeros
 
@@ -215,6 +234,184 @@ wait $pid
 [ $best -lt 150 ] || fail "SIGUSR1: the fastest of five reports took $best ms"
 grep '^  ns_idle ' err | tail -n 1 | grep -q ' [0-9.]* m\?s ' || fail "SIGUSR1: $(grep '^  ns_idle ' err | tail -n 1) of an idle guest"
 
+# ---- The control socket ----
+# A guest that writes dots to the debug console for ever: cli; again: out 0xe9, '.'; a million turns of LOOP; jmp again.
+{
+	head -c 32 idle
+	printf '\xfa\xb0\x2e\xe6\xe9\xb9\x00\x00\x10\x00\xe2\xfe\xeb\xf3'
+	head -c 4000 /dev/zero
+} >ticker
+
+# controlled ARGS...: start a machine with a control socket.
+controlled() {
+	"$ringer" run --control sock "$@" >out 2>err </dev/null &
+	pid=$!
+	for _ in $(seq 100); do [ -S sock ] && return; sleep 0.05; done
+	fail "no control socket: $(cat err)"
+}
+
+# says PATTERN WORDS...: ringer ctl's status is 0, its output matches.
+says() {
+	local pattern=$1 status
+	shift
+	checks=$((checks + 1))
+	timeout 20 "$ringer" ctl sock "$@" </dev/null >said 2>said.err
+	status=$?
+	[ $status = 0 ] || fail "ctl $*: status $status: $(cat said.err)"
+	[ ! -s said.err ] || fail "ctl $*: $(cat said.err)"
+	grep -q -- "$pattern" said || fail "ctl $*: no '$pattern' in: $(head -n 20 said)"
+}
+
+# ended STATUS LABEL: the machine has, and so has its socket.
+ended() {
+	local status
+	wait $pid
+	status=$?
+	[ $status = "$1" ] || fail "$2: status $status, not $1: $(cat err)"
+	[ ! -e sock ] || fail "$2: the control socket is left"
+}
+
+ticks() { stat -c %s ticks; }
+# The guest runs, or it does not.
+is_running() {
+	local before
+	before=$(ticks)
+	for _ in $(seq 100); do [ "$(ticks)" -gt "$before" ] && return; sleep 0.05; done
+	fail "$1: the guest does not run"
+}
+is_paused() {
+	local before
+	sleep 0.1
+	before=$(ticks)
+	sleep 0.3
+	[ "$(ticks)" = "$before" ] || fail "$1: the guest runs"
+}
+
+controlled -k ticker --serial null --debugcon file:ticks --timeout 60
+[ "$(stat -c %a sock)" = 600 ] || fail "the control socket's mode is $(stat -c %a sock)"
+says '^state  *running$' status
+says '^engine  *bt$' status
+says '"state":"running"' --json status
+says '"return"' status --json
+says '^executor_pid  *[0-9]' status
+says '^    guest_insns  *[0-9]' stats
+says '"counters":{.*"guest_insns":' stats --json
+says '^mode bt|hw ' help
+says '^changed  *no$' resume
+says '^changed  *no$' mode bt
+
+# Another machine cannot have the path, and leaves it alone.
+refused 1 'sock: in use' run -k idle --control sock
+is_running 'before a pause'
+says '^state  *paused$' pause
+is_paused 'after a pause'
+says '^state  *paused$' status
+says '^executor_pid  *none$' status
+says '^changed  *no$' pause
+says '^    guest_insns  *[0-9]' stats
+says '^changed  *yes$' resume
+is_running 'after resume'
+for n in 1 2 3 4 5 6 7 8; do
+	"$ringer" ctl sock pause >/dev/null && "$ringer" ctl sock resume >/dev/null || fail "pause and resume, round $n"
+done
+is_running 'after many pauses'
+
+# hw where the CPU assists it; else one line says why not, and the guest goes on as it was.
+if "$ringer" ctl sock mode hw >said 2>said.err; then
+	grep -q '^previous  *bt$' said || fail "mode hw: $(cat said)"
+	says '^engine  *hw$' status
+	is_running 'under hw'
+	says '^engine  *bt$' mode bt
+	says '^switches  *2$' status
+else
+	[ "$(wc -l <said.err)" = 1 ] && grep -q '^ringer: mode: .' said.err || fail "mode hw refused by: $(cat said.err)"
+	[ ! -s said ] || fail "mode hw refused, and on stdout: $(cat said)"
+	says '^switches  *0$' status
+fi
+says '^engine  *bt$' status
+is_running 'after mode'
+
+# Commands from stdin; one that is wrong or refused does not end them, but the status tells.
+printf 'status\n\npause\nfly\nmode warp\nresume\n' | timeout 20 "$ringer" ctl sock >said 2>said.err
+[ $? = 1 ] || fail 'ctl from stdin: a refused command is not seen in the status'
+[ "$(cat said.err)" = "ringer: unknown command 'fly' (help lists them)
+ringer: unknown engine 'warp' (bt|hw)" ] || fail "ctl from stdin: $(cat said.err)"
+[ "$(grep -c '^state ' said)" = 3 ] || fail "ctl from stdin: $(cat said)"
+printf 'status\nhelp\n' | timeout 20 "$ringer" ctl --json sock >said || fail 'ctl from stdin: status'
+[ "$(wc -l <said)" = 2 ] || fail "ctl --json from stdin: $(cat said)"
+
+# A machine that is stopped does not answer, and is itself again afterwards.
+kill -STOP $pid
+refused 1 'does not answer' ctl sock --timeout 0.3 status
+kill -CONT $pid
+says '^state  *running$' status
+
+# Signals and statistics while paused.
+says '^state  *paused$' pause
+kill -USR1 $pid
+for _ in $(seq 100); do grep -q guest_insns err && break; sleep 0.05; done
+grep -q guest_insns err || fail 'SIGUSR1 prints nothing while paused'
+kill -TSTP $pid
+sleep 0.2
+kill -CONT $pid
+says '^state  *paused$' status
+says '^state  *running$' resume
+is_running 'after SIGTSTP and SIGCONT while paused'
+checks=$((checks + 1))
+timeout 20 "$ringer" ctl sock quit >said 2>&1 || fail "quit: $(cat said)"
+[ ! -e sock ] || fail 'quit returns before the machine has ended'
+ended 0 quit
+[ -z "$(grep -v '^ \|^$\|^[A-Z]\|^ringer: statistics' err)" ] || fail "a controlled machine says: $(cat err)"
+
+# Paused to the end: quit, a signal, the time limit.
+controlled -k idle --serial null --timeout 20
+says paused pause
+says '' quit
+ended 0 'quit while paused'
+controlled -k idle --serial null --timeout 20
+says paused pause
+kill -TERM $pid
+ended 143 'SIGTERM while paused'
+controlled -k idle --serial null --timeout 1
+says paused pause
+ended 124 'timeout while paused'
+
+# A socket left by a machine that was killed is replaced.
+controlled -k idle --serial null --timeout 20
+kill -KILL $pid
+wait $pid 2>/dev/null
+[ -S sock ] || fail 'a killed machine has removed its socket'
+refused 1 'no machine listens' ctl sock status
+controlled -k idle --serial null --timeout 20
+for _ in $(seq 100); do "$ringer" ctl sock status >/dev/null 2>&1 && break; sleep 0.05; done
+says running status
+# One that another has put in its place stays.
+rm sock
+: >sock
+kill -TERM $pid
+wait $pid
+[ -f sock ] || fail "another's file in place of the socket was removed"
+rm -f sock
+
+# Before power-on there is no guest to pause; quit and status are possible.
+controlled -k idle --serial unix:com1,wait=on --timeout 20
+says '^state  *waiting$' status
+says '^executor_pid  *none$' status
+refused 1 'has not started' ctl sock pause
+refused 1 'has not started' ctl sock mode bt
+says . stats
+says '' quit
+ended 0 'quit before power-on'
+
+# The same commands from the console's keyboard.
+timeout 20 "$ringer" run -k idle --timeout 20 >out 2>err \
+	< <(printf '\001cstatus\rpauze\177\177se\rfly\rmode warp\r\001hresume\rstats\r\001c'; sleep 0.5; printf '\001cquit\r')
+[ $? = 0 ] || fail "quit in the control console: status $?"
+for text in '^(ringer) status' '^state  *running$' '^state  *paused$' "^unknown command 'fly'" "^unknown engine 'warp'" \
+	'^C-a x' '^(ringer) resume$' '^  guest_insns ' '^(ringer) quit$'; do
+	grep -q -- "$text" err || fail "control console: no '$text' in: $(cat err)"
+done
+
 # ---- The terminal ----
 # script(1) gives the shell a terminal of its own; stty before and after must agree.
 on_terminal() {
@@ -241,6 +438,11 @@ if command -v script >/dev/null; then
 		stty -g >stopped; kill -CONT \$p; sleep 0.5; stty -g >resumed; kill -TERM \$p; wait \$p"
 	cmp -s before stopped || fail 'suspended: the terminal is not as it was'
 	cmp -s before resumed && fail 'resumed: the terminal is not raw'
+	on_terminal 'control console' '\001cstatus\rstat\177tus\rpause\r\001cresume\r\001cstatus\r\001x' "'$ringer' run -k idle --timeout 20"
+	[ "$(cat status)" = 0 ] || fail "C-a x after the control console: status $(cat status)"
+	for text in '(ringer) status' '^state  *running' '^state  *paused'; do
+		grep -q "$text" out || fail "the control console on a terminal: no '$text'"
+	done
 	on_terminal 'refused run' '' "'$ringer' run -k missing"
 fi
 

@@ -36,6 +36,15 @@ void console_toggle(struct console *c)
 		prompt(c);
 }
 
+void console_redraw(struct console *c)
+{
+	if (c->executing || !c->active)
+		return;
+	c->line[c->len] = 0;
+	prompt(c);
+	c->print("%s", c->line);
+}
+
 /* ---- Commands ---- */
 
 static void show(struct console *c, const json_t *reply)

@@ -28,6 +28,8 @@ struct console {
 
 void console_toggle(struct console *c);
 void console_key(struct console *c, u8 byte);
+/* Something else has been printed: the prompt again, and what is typed so far. */
+void console_redraw(struct console *c);
 
 /* After every turn of the loop. */
 void console_tick(struct console *c);

@@ -72,6 +72,7 @@ static void print_stats(struct monitor *m)
 {
 	vm_measure_memory(m->vm);
 	stats_print(m->vm, &m->vm->cfg, log_raw);
+	console_redraw(&m->console);
 }
 
 /* The executor brings its counters up to date; the loop prints when it has, or soon. */
@@ -118,6 +119,7 @@ static bool console_filter(void *opaque, u8 byte)
 	case ESCAPE_HELP:
 		log_raw("\n");
 		escape_help(log_raw);
+		console_redraw(&m->console);
 		break;
 	case ESCAPE_QUIT:
 		vm_stop(m->vm, STOP_QUIT, 0);
