@@ -142,14 +142,11 @@ u64 bt_tables_size(const struct phys_map *phys);
 /* `code_rw`/`code_rx`: two mappings of one memfd of cfg->cache_size bytes. */
 void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
 	     struct counters *count, u8 *code_rw, u8 *code_rx, void *tables);
-/* Tie an executor's context to the translator. */
-void bt_attach(struct bt *bt, struct exec *x);
-/* Run the guest until the platform says stop. */
-void bt_run(struct exec *x);
+/* Tie an executor's context to the translator: before engine_bt.attach. */
+void bt_tie(struct bt *bt, struct exec *x);
+extern const struct engine engine_bt;
 /* MOV CR3, INVLPG, mode changes (struct platform's paging_changed). */
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin);
-/* Print the state of the CPU and the last blocks executed (crash dumps). */
-void bt_dump(struct exec *x);
 /* The hottest blocks, most executed first; returns how many. */
 unsigned bt_profile(const struct bt *bt, struct profile_block *out, unsigned max);
 

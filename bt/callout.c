@@ -755,7 +755,7 @@ u64 co_out(struct exec *x, u32 arg)
 	v->count->callout_pio++;
 	trace(pio, "out %04x size %u <- %x", port, size, v->regs[EAX]);
 	p->pio_write(p->opaque, port, size, v->regs[EAX] & (u32)size_mask(size));
-	return p->stopped(p->opaque) ? leave_after(v) : 0;
+	return p->leave(p->opaque) ? leave_after(v) : 0;
 }
 
 u64 co_cpuid(struct exec *x, u32 arg)

@@ -6,13 +6,12 @@
  * blocks run into each other and come back only for interrupts, faults and
  * transfers to user mode.
  */
-#include <linux/futex.h>
 #include "base/check.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "bt/bt.h"
-#include "cpu/access.h"
 #include "cpu/arch.h"
+#include "cpu/engine.h"
 #include "cpu/timer.h"
 #include "cpu/vdso.h"
 
@@ -76,7 +75,7 @@ static void code_page_written(struct exec *x, gpa_t gpa, u32 len)
 	forget_code(x, gpa, len);
 }
 
-void bt_attach(struct bt *bt, struct exec *x)
+void bt_tie(struct bt *bt, struct exec *x)
 {
 	x->bt = bt;
 	x->shadow = bt->shadow;
@@ -131,12 +130,7 @@ static void take_events(struct exec *x)
 	struct vcpu *v = &x->v;
 	const struct platform *p = v->platform;
 
-	p->host_events(p->opaque);
-	if (x->timer_due || p->next_deadline(p->opaque) <= clock_ns(x->clock)) {
-		x->timer_due = 0;
-		x->armed_deadline = ~0ull;
-		exec_timer_update(x, p->run_timers(p->opaque));
-	}
+	event_poll(x);
 	if (v->nmi_pending && !v->nmi_blocked && !v->shadow_ss && !v->shadow_sti) {
 		v->nmi_pending = false;
 		v->nmi_blocked = true;
@@ -162,35 +156,6 @@ static void take_events(struct exec *x)
 			deliver_hardware(v, (u8)vector);
 		}
 	}
-}
-
-/* HLT: sleep until something is deliverable. */
-static void idle(struct exec *x)
-{
-	struct vcpu *v = &x->v;
-	const struct platform *p = v->platform;
-
-	exec_account(x, &v->count->ns_monitor);
-	while (v->halted && !p->stopped(p->opaque)) {
-		u32 ticket = __atomic_load_n(&v->halt_futex, __ATOMIC_ACQUIRE);
-		u64 now, deadline;
-
-		x->attention = 0;
-		exec_account(x, &v->count->ns_idle);
-		take_events(x);
-		if (!v->halted)
-			break;
-		now = clock_ns(x->clock);
-		deadline = p->next_deadline(p->opaque);
-		if (deadline > now && !x->timer_due) {
-			u64 wait = deadline - now;
-			struct { s64 sec, nsec; } ts = { (s64)(wait / 1000000000u), (s64)(wait % 1000000000u) };
-
-			sys6(SYS_futex, (long)&v->halt_futex, FUTEX_WAIT, ticket,
-			     deadline == ~0ull ? 0 : (long)&ts, 0, 0);
-		}
-	}
-	exec_account(x, &v->count->ns_idle);
 }
 
 /* ---- blocks ---- */
@@ -383,15 +348,42 @@ static u64 run_user(struct exec *x)
 	return ret;
 }
 
-void bt_run(struct exec *x)
+/* What hardware had begun to deliver when it handed the machine over. */
+static void deliver_injected(struct vcpu *v)
+{
+	struct injected in = v->injected;
+
+	v->injected = (struct injected){ 0 };
+	switch (in.kind) {
+	case INJECTED_NONE:
+		break;
+	case INJECTED_INTERRUPT:
+		v->count->interrupts++;
+		deliver_hardware(v, in.vector);
+		break;
+	case INJECTED_NMI:
+		v->nmi_blocked = true;
+		deliver_hardware(v, EXC_NMI);
+		break;
+	case INJECTED_EXCEPTION:
+		v->exc = (struct exception){ .vector = in.vector, .has_error = in.has_error, .error = in.error,
+					     .cr2 = v->cr2 };
+		deliver_exception(v);
+		break;
+	}
+}
+
+static void run(struct exec *x)
 {
 	struct bt *bt = x->bt;
 	struct vcpu *v = &x->v;
 	const struct platform *p = v->platform;
 
+	exec_fpu_load(x);
 	x->t_enter = rdtsc();
 	exec_timer_update(x, p->next_deadline(p->opaque));
-	while (!p->stopped(p->opaque)) {
+	deliver_injected(v);
+	while (!p->leave(p->opaque)) {
 		u64 ret;
 
 		/* Only this thread and its own signal handlers touch it: no fence. */
@@ -403,7 +395,7 @@ void bt_run(struct exec *x)
 		if (v->intr_pending || x->timer_due || v->nmi_pending)
 			take_events(x);
 		if (v->halted) {
-			idle(x);
+			event_idle(x, take_events);
 			continue;
 		}
 		if (v->cpl == 3 && direct_possible(v) && !vdso_wants_original(x)) {
@@ -421,33 +413,36 @@ void bt_run(struct exec *x)
 		act(bt, x, ret);
 	}
 	exec_account(x, &v->count->ns_monitor);
+	exec_fpu_save(x);
 }
 
-/* ---- dumps ---- */
+/* ---- the engine ---- */
 
-void bt_dump(struct exec *x)
+static int attach(struct exec *x)
 {
-	static const char *const names[] = { "ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR" };
-	struct vcpu *v = &x->v;
-	struct bt *bt = x->bt;
-	u8 code[16];
-	unsigned n;
+	int r = shadow_attach(x->shadow);
 
-	log_raw("EAX=%08x EBX=%08x ECX=%08x EDX=%08x\nESI=%08x EDI=%08x EBP=%08x ESP=%08x\n",
-		v->regs[EAX], v->regs[EBX], v->regs[ECX], v->regs[EDX], v->regs[ESI], v->regs[EDI],
-		v->regs[EBP], v->regs[ESP]);
-	log_raw("EIP=%08x EFL=%08x CPL=%u HLT=%u mode %04x\n", v->eip, vcpu_eflags(v), v->cpl, v->halted, v->mode);
-	for (unsigned i = 0; i < SEG_COUNT; i++)
-		log_raw("%-4s=%04x base %08x limit %08x attr %04x\n", names[i], v->seg[i].sel, v->seg[i].base,
-			v->seg[i].limit, v->seg[i].attr);
-	log_raw("GDT= base %08x limit %04x   IDT= base %08x limit %04x\n", v->gdt_base, v->gdt_limit, v->idt_base, v->idt_limit);
-	log_raw("CR0=%08x CR2=%08x CR3=%08x CR4=%08x EFER=%llx DR6=%08x DR7=%08x\n", v->cr0, v->cr2, v->cr3, v->cr4,
-		(unsigned long long)v->efer, v->dr6, v->dr7);
-	n = mem_peek(v, v->seg[SEG_CS].base + v->eip, code, sizeof(code));
-	log_raw("code at EIP:");
-	for (unsigned i = 0; i < n; i++)
-		log_raw(" %02x", code[i]);
-	log_raw("\nlast blocks entered from the dispatcher, newest first:\n");
+	if (!r)
+		r = exec_signals_attach(x);
+	if (!r)
+		r = exec_timer_attach(x);
+	if (!r)
+		r = vdso_attach(x);
+	return r ? r : direct_attach(x);
+}
+
+/* Between two turns of the dispatcher everything is in the vCPU. */
+static int load(struct exec *x) { return 0; }
+static int detach(struct exec *x) { return 0; }
+
+/* What is not in the vCPU when a block is left by a fault of our own is lost; counters are always current. */
+static void nothing(struct exec *x) {}
+
+static void dump(struct exec *x)
+{
+	const struct bt *bt = x->bt;
+
+	log_raw("last blocks entered from the dispatcher, newest first:\n");
 	for (unsigned i = 0; i < ARRAY_SIZE(bt->last) && i < bt->last_next; i++) {
 		u32 eip = bt->last[(bt->last_next - 1 - i) % ARRAY_SIZE(bt->last)], off;
 		const char *s = bt->symbol ? bt->symbol(bt->symbol_opaque, eip, &off) : NULL;
@@ -458,6 +453,12 @@ void bt_dump(struct exec *x)
 			log_raw("  %08x\n", eip);
 	}
 }
+
+const struct engine engine_bt = {
+	.name = "bt", .attach = attach, .load = load, .run = run, .detach = detach, .sync = nothing, .count = nothing, .dump = dump,
+};
+
+/* ---- the profile ---- */
 
 unsigned bt_profile(const struct bt *bt, struct profile_block *out, unsigned max)
 {

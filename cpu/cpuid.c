@@ -65,8 +65,15 @@ static bool feature_on(const struct cpuid_table *t, const struct cpuid_host *h, 
 /* Of row `l` (the host's) keep what the guest gets, in the registers that hold feature bits. */
 static void mask_features(const struct cpuid_table *t, const struct cpuid_host *h, struct cpuid_leaf *l)
 {
-	struct cpuid_leaf host = *l;
+	struct cpuid_leaf host = *l, limit;
 
+	if (h->limit) {
+		h->limit(h->limit_opaque, l->leaf, l->sub, &limit);
+		host.eax &= limit.eax;
+		host.ebx &= limit.ebx;
+		host.ecx &= limit.ecx;
+		host.edx &= limit.edx;
+	}
 	l->eax = l->ebx = l->ecx = l->edx = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(feature_rows); i++) {
 		const struct feature_row *f = &feature_rows[i];
@@ -159,7 +166,7 @@ static void leaf_built(const struct cpuid_table *t, const struct cpuid_host *h, 
 		break;
 	case 0x80000008:
 		mask_features(t, h, l);
-		l->eax = GUEST_PHYS_BITS | 32 << 8;
+		l->eax = GUEST_PHYS_BITS | 48 << 8;
 		if (t->amd)
 			l->ecx = (h->cpus - 1) | width_of(h->cpus) << 12;
 		break;
@@ -181,6 +188,10 @@ void cpuid_init(struct cpuid_table *t, const struct cpuid_host *host)
 	t->max_ext = q.eax < 0x80000008 ? 0x80000008 : min_u64(q.eax, 0x80000008);
 	if (t->max_basic >= 0xd)
 		t->xcr0 = host->xcr0 & XCR0_OFFERED;
+	if (host->limit) {
+		host->limit(host->limit_opaque, 0xd, 0, &q);
+		t->xcr0 &= (u64)q.edx << 32 | q.eax;
+	}
 	if ((t->xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		t->xcr0 &= XCR0_AVX;
 	if ((t->xcr0 & 3) != 3)

@@ -36,6 +36,9 @@ struct cpuid_host {
 	u64 tsc_hz;
 	u32 lapic_hz;
 	unsigned cpus;		/* the guest's */
+	/* What an engine can virtualise, if it is less than the host has (KVM); NULL: no limit. */
+	void (*limit)(const void *opaque, u32 leaf, u32 sub, struct cpuid_leaf *out);
+	const void *limit_opaque;
 };
 
 /* ---- cpuid.c ---- */

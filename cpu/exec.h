@@ -1,7 +1,10 @@
 /*
  * struct exec: what one executor thread needs around its vCPU to run guest
- * code on the host CPU.  Generated code and the assembly below address it
- * through r15; the vCPU comes first, so that r15 is the vCPU too.
+ * code.  Generated code and the assembly below address it through r15; the vCPU
+ * comes first, so that r15 is the vCPU too.
+ *
+ * The vCPU and the FPU image are the machine's and outlive an executor; the rest
+ * is the executor's own and begins as zero (exec_renew).
  *
  * Register conventions inside translated code (bt/) and in the entry paths:
  *   rax..rdi  the guest's eax..edi, zero-extended (rsp = guest esp)
@@ -14,6 +17,7 @@
 #ifndef CPU_EXEC_H
 #define CPU_EXEC_H
 
+#include <signal.h>
 #include "cpu/vcpu.h"
 #include "base/clock.h"
 #include "mmu/shadow.h"
@@ -49,9 +53,23 @@ struct ibtc_entry {
 #define ALT_STACK_SIZE 65536u
 #define FPU_AREA_SIZE 16384u
 
+/* Offsets in an XSAVE area of the standard format (SDM vol. 1 section 13.4), and state components. */
+#define XSAVE_MXCSR     24u
+#define XSAVE_XMM       160u
+#define XSAVE_BV        512u
+#define XFEATURE_X87    BIT64(0)
+#define XFEATURE_SSE    BIT64(1)
+
+struct engine;
+struct kvm_cpu;
+
 struct exec {
 	struct vcpu v;
+	/* XSAVE, standard format: the guest's registers while no engine runs; while one does, its own place to put them. */
+	_Alignas(64) u8 fpu[FPU_AREA_SIZE];
 
+	const struct engine *engine;
+	struct kvm_cpu *kvm;	/* hw: in the executor's private memory */
 	u64 host_rsp;		/* stack to return to the dispatcher on */
 	u64 host_fsbase;
 	u32 attention;		/* leave guest code at the next block boundary */
@@ -89,7 +107,8 @@ struct exec {
 	/* Fast system calls (vdso.c). */
 	bool no_user_patching;
 	u32 vdso_tries;
-	u8 *user_pages;
+	u8 *user_pages;		/* writable view of the memfd user_fd */
+	int user_fd;
 	u32 vsyscall_offset;	/* of the patched entry in its page; the page is at shadow->patch_lin */
 	u32 landing_flags;	/* EFLAGS of user code at the last fast system call */
 	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
@@ -97,7 +116,6 @@ struct exec {
 	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];
-	_Alignas(64) u8 fpu[FPU_AREA_SIZE];
 	struct ibtc_entry ibtc[IBTC_SIZE];
 	_Alignas(65536) u8 alt_stack[ALT_STACK_SIZE];	/* first word: the struct exec, for the handler */
 };
@@ -124,6 +142,12 @@ typedef u64 (*callout_fn)(struct exec *x, u32 arg);
 /* Save and restore the guest's FPU state around code that may use it (libraries). */
 void exec_fpu_save(struct exec *x);
 void exec_fpu_restore(struct exec *x);
+/* The guest's registers out of x->fpu, the host's own components (protection keys) left alone. */
+void exec_fpu_load(struct exec *x);
+/* x->fpu as after FNINIT and a reset of MXCSR. */
+void exec_fpu_init(struct exec *x);
+/* Forget the last executor: everything but the vCPU and the FPU image is zero. */
+void exec_renew(struct exec *x);
 
 /* ---- direct.c: user code on the CPU ---- */
 
@@ -191,6 +215,10 @@ struct exec_hooks {
 extern struct exec_hooks exec_hooks;
 
 int exec_signals_attach(struct exec *x);
+/* The same for hw, where only kicks are expected: `handler` on the alternate stack. */
+int exec_kicks_attach(struct exec *x, void (*handler)(int, siginfo_t *, void *));
+/* In a handler on the alternate stack: whose it is. */
+struct exec *exec_current(void);
 
 #define SIG_KICK 34	/* first real-time signal left alone by libc (SIGRTMIN) */
 

@@ -19,6 +19,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "base/bits.h"
+#include "cpu/cpuid.h"
 #include "cpu/exec.h"
 #include "cpu/vdso.h"
 
@@ -50,7 +52,7 @@ static void regs_from_frame(struct exec *x, const s64 *g)
 	x->v.flags = (u32)g[G_EFL] & EFLAGS_ARITH;
 }
 
-static struct exec *current_exec(void)
+struct exec *exec_current(void)
 {
 	u64 sp;
 
@@ -78,7 +80,7 @@ static bool within(u64 rip, const u8 *begin, const u8 *end)
 
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
-	struct exec *x = current_exec();
+	struct exec *x = exec_current();
 	struct ucontext_t *uc = context;
 	s64 *g = (s64 *)uc->uc_mcontext.gregs;
 	struct sig_frame f = {
@@ -130,7 +132,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	if (within(f.rip, x->code_rx, x->code_rx + x->code_size)) {
 		if (sig == SIG_KICK) {
 			/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
-			if (x->v.iff || x->v.platform->stopped(x->v.platform->opaque))
+			if (x->v.iff || x->v.platform->leave(x->v.platform->opaque))
 				exec_hooks.kick(x, &f);
 			return;
 		}
@@ -175,9 +177,8 @@ struct kernel_sigaction {
 
 #define SA_RESTORER_ 0x04000000ul
 
-int exec_signals_attach(struct exec *x)
+static int install(struct exec *x, const int *signals, unsigned n, void (*handler)(int, siginfo_t *, void *))
 {
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIG_KICK };
 	stack_t ss = { .ss_sp = x->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
 	u64 none = 0;
 	long r;
@@ -186,9 +187,9 @@ int exec_signals_attach(struct exec *x)
 	r = sys3(SYS_sigaltstack, (long)&ss, 0, 0);
 	if (r < 0)
 		return (int)r;
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
+	for (unsigned i = 0; i < n; i++) {
 		struct kernel_sigaction sa = {
-			.handler = on_signal,
+			.handler = handler,
 			.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_,
 			.restorer = (void (*)(void))exec_sigreturn,
 		};
@@ -199,6 +200,22 @@ int exec_signals_attach(struct exec *x)
 	return (int)sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
 }
 
+int exec_signals_attach(struct exec *x)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIG_KICK };
+
+	return install(x, signals, ARRAY_SIZE(signals), on_signal);
+}
+
+int exec_kicks_attach(struct exec *x, void (*handler)(int, siginfo_t *, void *))
+{
+	static const int signals[] = { SIG_KICK };
+
+	return install(x, signals, ARRAY_SIZE(signals), handler);
+}
+
+/* ---- FPU state ---- */
+
 void exec_fpu_save(struct exec *x)
 {
 	__asm__ volatile("xsave64 (%0)" : : "r"(x->fpu), "a"((u32)x->xfeatures), "d"((u32)(x->xfeatures >> 32)) : "memory");
@@ -207,4 +224,24 @@ void exec_fpu_save(struct exec *x)
 void exec_fpu_restore(struct exec *x)
 {
 	__asm__ volatile("xrstor64 (%0)" : : "r"(x->fpu), "a"((u32)x->xfeatures), "d"((u32)(x->xfeatures >> 32)) : "memory");
+}
+
+void exec_fpu_load(struct exec *x)
+{
+	u64 mask = x->v.cpuid && x->v.cpuid->xcr0 ? x->v.cpuid->xcr0 : XFEATURE_X87 | XFEATURE_SSE;
+
+	__asm__ volatile("xrstor64 (%0)" : : "r"(x->fpu), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
+}
+
+void exec_fpu_init(struct exec *x)
+{
+	__builtin_memset(x->fpu, 0, sizeof(x->fpu));
+	store32(x->fpu + XSAVE_MXCSR, 0x1f80);	/* the rest: no component is in the image, so all get their initial values */
+}
+
+void exec_renew(struct exec *x)
+{
+	size_t own = offsetof(struct exec, engine);
+
+	__builtin_memset((u8 *)x + own, 0, sizeof(*x) - own);
 }

@@ -123,6 +123,18 @@ struct exception {
 	u32 dr6;	/* #DB only: bits to set */
 };
 
+/*
+ * An event whose delivery has begun: the interrupt controller has been
+ * acknowledged, or the exception's cause is gone.  Only hardware stops in the
+ * middle of one (a nested page fault on the way), so only hw leaves one behind.
+ */
+struct injected {
+	enum { INJECTED_NONE, INJECTED_INTERRUPT, INJECTED_EXCEPTION, INJECTED_NMI } kind;
+	u8 vector;
+	bool has_error;
+	u32 error;
+};
+
 /* Translation mode: everything outside the code bytes that a translation depends on. */
 #define MODE_CPL      0x0003
 #define MODE_PE       0x0004	/* protected mode */
@@ -199,6 +211,7 @@ struct vcpu {
 	bool exc_ext;			/* what is raised now gets the EXT bit in its error code */
 	s16 last_vector;		/* vector being delivered, for double-fault classification; -1: none */
 	bool faulted_page;		/* the last #PF delivered has not returned to user mode yet */
+	struct injected injected;	/* half delivered when another engine had to leave: comes before anything else */
 
 	u32 intr_pending;	/* set by anyone: look at interrupts, kicks and stops before the next block */
 	u32 halt_futex;		/* bumped and woken to end HLT */
@@ -209,7 +222,7 @@ struct vcpu {
 	struct counters *count;
 	const struct platform *platform;
 	const struct cpuid_table *cpuid;	/* what CPUID says; also bounds CR4 and XCR0 (cpu/cpuid.h) */
-	void *engine;			/* the engine's own per-CPU structure */
+	void *engine;			/* the executor's context (struct exec), for the engine that runs */
 	struct soft_tlb tlb;
 };
 
@@ -264,7 +277,8 @@ struct platform {
 	u64 (*run_timers)(void *opaque);	/* fire what is due; next deadline in guest ns */
 	u64 (*next_deadline)(void *opaque);	/* hint, cheap, no lock */
 	void (*triple_fault)(void *opaque, unsigned cpu);	/* the machine stops */
-	bool (*stopped)(void *opaque);
+	bool (*leave)(void *opaque);		/* the engine is to leave the guest: the machine stops, pauses or switches */
+	void (*failed)(void *opaque, unsigned cpu);	/* the engine cannot go on; it has logged why.  The machine stops */
 	u64 tsc_hz;
 	u32 lapic_hz;
 	unsigned cpus;

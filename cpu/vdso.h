@@ -14,10 +14,10 @@
 #define STUB_ADDRESS 0xf0000000u
 
 /*
- * Executor start: show the stub at STUB_ADDRESS.  `rw` is a writable view of
- * the USER_PAGES_SIZE bytes behind `fd`.  Negative errno.
+ * Executor start: show the stub at STUB_ADDRESS.  x->user_pages is a writable
+ * view of the USER_PAGES_SIZE bytes behind x->user_fd.  Negative errno.
  */
-int vdso_attach(struct exec *x, u8 *rw, int fd);
+int vdso_attach(struct exec *x);
 
 /*
  * User code has just executed SYSENTER the slow way, at v.eip if the host CPU

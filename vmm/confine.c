@@ -12,6 +12,8 @@
  *   rt_sigreturn            signals that are resumed
  *   restart_syscall         what a futex wait becomes when the process was stopped and continued
  *   getpid, kill            check_failed's abort
+ *   close                   the channel to the monitor, once the machine is taken over
+ *   ioctl, pread64          hw: the requests of cpu/kvm_vm.c; KVM's statistics
  *   exit_group
  *
  * W^X: no call can ask for memory that is writable and executable at once,
@@ -59,11 +61,15 @@ static int compare_fds(const void *a, const void *b)
 
 static int close_others(const struct confine_needs *n)
 {
-	int keep[CONFINE_FDS_MAX + 3] = { STDERR_FILENO, n->ram_fd, n->stub_fd };
+	int keep[3 * CONFINE_FDS_MAX + 3] = { STDERR_FILENO, n->ram_fd, n->stub_fd };
 	unsigned count = 3, next = 0;
 
 	for (unsigned i = 0; i < n->write_count; i++)
 		keep[count++] = n->write_fd[i];
+	for (unsigned i = 0; i < n->read_count; i++)
+		keep[count++] = n->read_fd[i];
+	for (unsigned i = 0; i < n->keep_count; i++)
+		keep[count++] = n->keep_fd[i];
 	qsort(keep, count, sizeof(keep[0]), compare_fds);
 	for (unsigned i = 0; i < count; i++) {
 		if (keep[i] < (int)next)
@@ -107,8 +113,11 @@ static int allow_memory(scmp_filter_ctx ctx, const struct confine_needs *n)
 	static const int prots[] = { 0, PROT_WRITE, PROT_EXEC };
 	const u64 wx = PROT_WRITE | PROT_EXEC, kind = MAP_ANONYMOUS | MAP_TYPE;
 	const struct scmp_arg_cmp in_user_window = SCMP_CMP(0, SCMP_CMP_LT, n->user_window);
-	int r = ALLOW(ctx, munmap);
+	int r;
 
+	if (n->ram_fd < 0)
+		return 0;
+	r = ALLOW(ctx, munmap);
 	if (!r)
 		r = ALLOW(ctx, mmap, in_user_window, ARG(3, kind, MAP_SHARED), FD(4, n->ram_fd));
 	if (!r)
@@ -130,6 +139,13 @@ static int allow_rest(scmp_filter_ctx ctx, const struct confine_needs *n)
 	for (unsigned i = 0; i < n->write_count && !r; i++)
 		if (n->write_fd[i] >= 0)
 			r = ALLOW(ctx, write, FD(0, n->write_fd[i]));
+	for (unsigned i = 0; i < n->read_count && !r; i++)
+		if (n->read_fd[i] >= 0)
+			r = ALLOW(ctx, pread64, FD(0, n->read_fd[i]));
+	if (!r && n->close_fd >= 0)
+		r = ALLOW(ctx, close, FD(0, n->close_fd));
+	for (unsigned i = 0; i < n->ioctl_count && !r; i++)
+		r = ALLOW(ctx, ioctl, FD(0, n->ioctl[i].fd), ARG(1, 0xffffffffu, n->ioctl[i].request));
 	if (r ||
 	    (r = ALLOW(ctx, futex, ARG(1, 0xffffffffu, FUTEX_WAIT))) ||
 	    (r = ALLOW(ctx, futex, ARG(1, 0xffffffffu, FUTEX_WAKE))) ||

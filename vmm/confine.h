@@ -16,12 +16,20 @@
 #include "base/types.h"
 
 #define CONFINE_FDS_MAX 8
+#define CONFINE_IOCTLS_MAX 40
 
 struct confine_needs {
-	int ram_fd, stub_fd;		/* memfds: may be mapped */
+	int ram_fd, stub_fd;		/* memfds: may be mapped; -1: no mapping at all */
 	u64 user_window;		/* its size; it begins at 0 */
 	int write_fd[CONFINE_FDS_MAX];	/* eventfds that may be written; -1: none there; stderr always may */
 	unsigned write_count;
+	int keep_fd[CONFINE_FDS_MAX];	/* kept for other uses */
+	unsigned keep_count;
+	int read_fd[CONFINE_FDS_MAX];	/* files that are read again and again; -1: none there */
+	unsigned read_count;
+	struct { int fd; u32 request; } ioctl[CONFINE_IOCTLS_MAX];
+	unsigned ioctl_count;
+	int close_fd;			/* may be closed; -1: none */
 	bool library;	/* a library runs in here (listings by Capstone): libc's malloc must work */
 };
 

@@ -13,7 +13,6 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,8 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "cpu/kvm_host.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -334,23 +335,13 @@ static struct finding probe_ia32(void)
 
 static struct finding probe_kvm(void)
 {
-	bool assisted = cpu_flag("vmx") || cpu_flag("svm"), nested = cpu_flag("hypervisor");
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), version;
+	struct kvm_host h;
+	bool works;
 
-	if (fd < 0 && errno == ENOENT)
-		return found(WARN, "no /dev/kvm: hardware mode cannot run here");
-	if (fd < 0)
-		return found(WARN, "/dev/kvm: %s%s", strerror(errno),
-			     errno == EACCES ? " (join the group kvm)" : "");
-	version = ioctl(fd, KVM_GET_API_VERSION, 0);
-	close(fd);
-	if (version != KVM_API_VERSION)
-		return found(WARN, "/dev/kvm has API version %d, not %d", version, KVM_API_VERSION);
-	if (!assisted)
-		return found(WARN, "/dev/kvm opens, but the CPU shows neither vmx nor svm: software emulation, "
-			     "far slower than bt");
-	return found(OK, "/dev/kvm opens, API version %d, %s%s", version, cpu_flag("vmx") ? "vmx" : "svm",
-		     nested ? ", nested in another hypervisor" : "");
+	kvm_host_probe(&h, true);
+	works = h.verdict == KVM_USABLE;
+	kvm_host_free(&h);
+	return found(works ? OK : WARN, "%s", h.text);
 }
 
 static const struct probe {
@@ -373,7 +364,7 @@ static const struct probe {
 	{ "CPU vendor", probe_vendor, false, "fast system calls" },
 	{ "seccomp", probe_seccomp, false, "confines executors" },
 	{ "IA32 emulation", probe_ia32, false, "native comparisons" },
-	{ "KVM", probe_kvm, false, "hardware mode" },
+	{ "KVM", probe_kvm, false, "hardware mode (--mode=hw)" },
 };
 
 int doctor_require_bt(char *err, size_t errlen)
@@ -408,6 +399,7 @@ int doctor(FILE *out)
 	if (failed)
 		fprintf(out, "\nMachines cannot run here: %u requirement%s missing.\n", failed, failed > 1 ? "s" : "");
 	else
-		fprintf(out, "\nMachines run here under binary translation (--mode=bt).\n");
+		fprintf(out, "\nMachines run here under binary translation (--mode=bt)%s.\n",
+			probe_kvm().status == OK ? ", and with hardware assist (--mode=hw)" : "");
 	return failed ? 1 : 0;
 }

@@ -1,24 +1,239 @@
 /*
- * Pausing a machine, resuming it, and moving it from one engine to the other.
+ * From one executor to the next: starting, pausing, resuming, and moving a
+ * running machine to the other engine.
+ *
+ * A switch makes the successor first, while the guest runs on; only when it is
+ * ready is the old executor asked to park.  When that process has ended, and
+ * nothing can touch the arena any more, the successor gets the word.  So whatever
+ * fails before the park leaves the machine as it was; what fails after it (KVM
+ * refuses a state) is answered by going on with the old engine.
+ *
+ * All of it waits, in the monitor: guest I/O rests meanwhile.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
-#include "vmm/vm.h"
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "vmm/machine.h"
+
+#define PARK_TRIES   200
+#define PARK_TRY_MS  100
+
+static u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec;
+}
+
+static int stopped_meanwhile(char *err, size_t errlen)
+{
+	snprintf(err, errlen, "the machine has stopped");
+	return -ESHUTDOWN;
+}
+
+/* Wait until the executor's process has ended, kicking it now and then.  False: it does not. */
+static bool await_end(struct vm *vm)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, vm->executor_pid, 0), .events = POLLIN };
+	int ready = 0;
+
+	if (p.fd < 0)
+		return false;
+	for (int i = 0; i < PARK_TRIES && ready <= 0; i++) {
+		vm_kick(vm);
+		ready = poll(&p, 1, PARK_TRY_MS);
+	}
+	close(p.fd);
+	return ready > 0;
+}
+
+/*
+ * The running executor out of the machine.  An executor that has not parked has
+ * stopped the machine or died: it is left for the monitor's loop to find.
+ */
+static int park(struct vm *vm, char *err, size_t errlen)
+{
+	siginfo_t si = { 0 };
+	bool ended;
+
+	__atomic_store_n(&vm->shared->park, 1, __ATOMIC_SEQ_CST);
+	ended = await_end(vm);
+	__atomic_store_n(&vm->shared->park, 0, __ATOMIC_SEQ_CST);
+	if (!ended) {
+		log_error("the executor does not leave the guest");
+		kill(vm->executor_pid, SIGKILL);
+		return stopped_meanwhile(err, errlen);
+	}
+	if (waitid(P_PID, (id_t)vm->executor_pid, &si, WEXITED | WNOWAIT) || si.si_code != CLD_EXITED ||
+	    si.si_status != EXECUTOR_PARKED)
+		return stopped_meanwhile(err, errlen);
+	waitpid(vm->executor_pid, NULL, 0);
+	vm->executor_pid = 0;
+	return vm_stopped(vm) == STOP_NONE ? 0 : stopped_meanwhile(err, errlen);
+}
+
+/* The machine, which no executor has, to this one. */
+static int hand_to(struct vm *vm, struct executor *e, char *err, size_t errlen)
+{
+	int r = executor_go(machine_of(vm), e, err, errlen);
+
+	if (r < 0)
+		return r;
+	vm->executor_pid = e->pid;
+	vm->paused = false;
+	/* What came up while nobody was there to hear it. */
+	vm_notify(vm);
+	return 0;
+}
+
+static int start(struct vm *vm, enum engine_mode engine, char *err, size_t errlen)
+{
+	struct executor e;
+	int r = executor_make(machine_of(vm), engine, &e, err, errlen);
+
+	return r < 0 ? r : hand_to(vm, &e, err, errlen);
+}
+
+int vm_start(struct vm *vm, char *err, size_t errlen)
+{
+	return start(vm, vm->engine, err, errlen);
+}
+
+/* Once the old executor has parked; the machine is lost if this fails. */
+static int renew(struct vm *vm, char *err, size_t errlen)
+{
+	int r = machine_renew_engine(machine_of(vm));
+
+	if (r < 0) {
+		snprintf(err, errlen, "cannot renew the engine's memory: %s", strerror(-r));
+		vm_stop(vm, STOP_HOST_ERROR, 0);
+	}
+	return r;
+}
 
 int vm_pause(struct vm *vm, char *err, size_t errlen)
 {
-	snprintf(err, errlen, "pausing is being written");
-	return -ENOSYS;
+	int r;
+
+	if (vm->paused)
+		return 0;
+	if (vm->executor_pid <= 0 || vm_stopped(vm) != STOP_NONE)
+		return stopped_meanwhile(err, errlen);
+	r = park(vm, err, errlen);
+	if (r < 0)
+		return r;
+	vm->paused = true;
+	vm->shared->counters.pauses++;
+	return renew(vm, err, errlen);
 }
 
 int vm_resume(struct vm *vm, char *err, size_t errlen)
 {
-	snprintf(err, errlen, "resuming is being written");
-	return -ENOSYS;
+	if (!vm->paused)
+		return 0;
+	if (vm_stopped(vm) != STOP_NONE)
+		return stopped_meanwhile(err, errlen);
+	return start(vm, vm->engine, err, errlen);
+}
+
+/* Is there such an engine here? */
+static int check_engine(struct vm *vm, enum engine_mode to, char *err, size_t errlen)
+{
+	const struct machine *m = machine_of(vm);
+
+	if (to != MODE_HW || kvm_host_usable(&m->hw, vm->cfg.hw_force))
+		return 0;
+	snprintf(err, errlen, "no hardware assist: %s", m->hw.text);
+	return -ENOTSUP;
+}
+
+static void note_switch(struct vm *vm, enum engine_mode to, u64 since)
+{
+	struct counters *c = &vm->shared->counters;
+
+	vm->last_switch_ns = now_ns() - since;
+	vm->switches++;
+	c->ns_switching += vm->last_switch_ns;
+	if (to == MODE_HW)
+		c->switches_hw++;
+	else
+		c->switches_bt++;
+	trace(engine, "switched to %s in %llu us", to == MODE_HW ? "hw" : "bt",
+	      (unsigned long long)vm->last_switch_ns / 1000);
+}
+
+/* The new engine does not take the machine: the old one had it a moment ago. */
+static int go_back(struct vm *vm, enum engine_mode from, char *err, size_t errlen)
+{
+	char why[256];
+
+	vm->engine = from;
+	if (renew(vm, why, sizeof why) < 0 || start(vm, from, why, sizeof why) < 0) {
+		log_error("%s", why);
+		vm_stop(vm, STOP_HOST_ERROR, 0);
+	}
+	return -EIO;	/* with the first reason in err */
 }
 
 int vm_switch(struct vm *vm, enum engine_mode to, char *err, size_t errlen)
 {
-	snprintf(err, errlen, "switching is being written");
-	return -ENOSYS;
+	struct machine *m = machine_of(vm);
+	enum engine_mode from = vm->engine;
+	struct executor next;
+	u64 since;
+	int r;
+
+	if (to == from)
+		return 0;
+	if (vm_stopped(vm) != STOP_NONE || (!vm->paused && vm->executor_pid <= 0))
+		return stopped_meanwhile(err, errlen);
+	if ((r = check_engine(vm, to, err, errlen)) < 0 || (r = executor_make(m, to, &next, err, errlen)) < 0)
+		return r;
+	if (vm->paused) {
+		/* It could be made: that is all that can be known before the resume. */
+		executor_discard(&next);
+		vm->engine = to;
+		vm->last_switch_ns = 0;
+		vm->switches++;
+		return 0;
+	}
+	since = now_ns();
+	if ((r = park(vm, err, errlen)) < 0 || (r = renew(vm, err, errlen)) < 0) {
+		executor_discard(&next);
+		return r;
+	}
+	vm->engine = to;
+	if (hand_to(vm, &next, err, errlen) < 0)
+		return go_back(vm, from, err, errlen);
+	note_switch(vm, to, since);
+	return 0;
+}
+
+void vm_join(struct vm *vm)
+{
+	struct timespec pause = { 0, 2 * 1000 * 1000 };
+
+	if (vm->executor_pid <= 0)
+		return;
+	for (int i = 0; i < 500; i++) {
+		if (waitpid(vm->executor_pid, NULL, WNOHANG) != 0)
+			goto gone;
+		if (i % 50 == 49)
+			vm_kick(vm);
+		nanosleep(&pause, NULL);
+	}
+	log_warn("the executor does not stop; killing it");
+	kill(vm->executor_pid, SIGKILL);
+	waitpid(vm->executor_pid, NULL, 0);
+gone:
+	vm->executor_pid = 0;
 }

@@ -105,25 +105,56 @@ static void build_engine(struct machine *m)
 
 	shadow_init(m->shadow, &vm->phys, count, m->shadow_tables, m->min_addr, m->max_maps);
 	bt_init(m->bt, &cfg, &vm->phys, m->shadow, count, m->code_rw, m->code_rx, m->bt_tables);
-	guest_symbols_forget(m->names);
-	guest_symbols_look(m->names, &m->exec->v);
 	m->bt->symbol = guest_symbols_find;
 	m->bt->symbol_opaque = m->names;
 }
 
-static void build_cpu(struct machine *m)
+static void build_exec(struct machine *m)
 {
 	struct exec *x = m->exec;
 
-	x->v.phys = &m->vm.phys;
-	x->v.count = &m->vm.shared->counters;
-	x->v.platform = &m->platform;
-	x->v.cpuid = &m->cpuid;
-	x->v.engine = x;
+	exec_renew(x);
 	x->clock = &m->vm.clock;
 	x->no_user_patching = m->vm.cfg.no_user_patching;
 	x->xfeatures = host_xfeatures();
-	vcpu_reset(&x->v);
+	x->user_pages = m->user_pages;
+	x->user_fd = m->user_fd;
+}
+
+/* The CPU's pointers: the monitor's word, whatever an executor has made of them. */
+static void connect_cpu(struct machine *m)
+{
+	struct vcpu *v = &m->exec->v;
+
+	v->phys = &m->vm.phys;
+	v->count = &m->vm.shared->counters;
+	v->platform = &m->platform;
+	v->cpuid = &m->cpuid;
+	v->engine = m->exec;
+	v->index = 0;
+}
+
+static void build_cpu(struct machine *m)
+{
+	build_exec(m);
+	connect_cpu(m);
+	vcpu_reset(&m->exec->v);
+	exec_fpu_init(m->exec);
+}
+
+int machine_renew_engine(struct machine *m)
+{
+	u8 *end = m->slot + IN_ARENA + m->arena_size;
+
+	/* Shadow, translator, their tables: one stretch of the arena (make_arena). */
+	if (madvise(m->shadow, (size_t)(end - (u8 *)m->shadow), MADV_REMOVE) ||
+	    madvise(m->code_rw, m->vm.cfg.cache_size, MADV_REMOVE))
+		return -errno;
+	build_engine(m);
+	build_exec(m);
+	connect_cpu(m);
+	vcpu_update_paging(&m->exec->v);
+	return 0;
 }
 
 /*
@@ -145,6 +176,8 @@ static int build_machine(struct machine *m)
 	vm->shared->counters = counters;
 	build_engine(m);
 	build_cpu(m);
+	guest_symbols_forget(m->names);
+	guest_symbols_look(m->names, &m->exec->v);
 	return build_devices(m, m->built ? &battery : NULL);
 }
 
@@ -180,6 +213,7 @@ static bool make_arena(struct machine *m)
 	m->vm.shared = carve(m, &used, sizeof(*m->vm.shared), 4096);
 	m->vm.pc = carve(m, &used, pc_size(), 4096);
 	m->exec = carve(m, &used, sizeof(struct exec), 65536);
+	/* From here on what belongs to bt: machine_renew_engine. */
 	m->shadow = carve(m, &used, sizeof(struct shadow), 4096);
 	m->bt = carve(m, &used, sizeof(struct bt), 4096);
 	m->vm.phys.has_code = carve(m, &used, pages, 4096);
@@ -252,6 +286,12 @@ static void probe_host(struct machine *m)
 	struct cpuid_host host = { 0 };
 
 	cpuid_host_probe(&host);
+	/* A machine that could be moved to KVM has only what KVM can virtualise. */
+	kvm_host_probe(&m->hw, false);
+	if (kvm_host_usable(&m->hw, m->vm.cfg.hw_force)) {
+		host.limit = kvm_host_cpuid;
+		host.limit_opaque = &m->hw;
+	}
 	host.tsc_hz = m->vm.clock.tsc_hz;
 	host.lapic_hz = PC_LAPIC_TIMER_HZ;
 	host.cpus = m->vm.cfg.cpus;
@@ -270,6 +310,7 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	if (!m)
 		goto fail_errno;
 	m->vm.cfg = *cfg;
+	m->vm.engine = cfg->mode;
 	m->vm.event_fd = m->ram_fd = m->code_fd = m->user_fd = -1;
 	if (boot_read_files(&m->files, cfg->kernel, cfg->initrd, cfg->append ? cfg->append : "", err, errlen) < 0)
 		goto fail;
@@ -324,6 +365,7 @@ void vm_destroy(struct vm *vm)
 		close(m->code_fd);
 	if (vm->event_fd >= 0)
 		close(vm->event_fd);
+	kvm_host_free(&m->hw);
 	free(m->frozen);
 	free(m);
 }

@@ -7,7 +7,9 @@
 
 #include "bt/bt.h"
 #include "cpu/cpuid.h"
-#include "cpu/exec.h"
+#include "cpu/engine.h"
+#include "cpu/kvm.h"
+#include "cpu/kvm_host.h"
 #include "cpu/vdso.h"
 #include "vmm/boot.h"
 #include "vmm/guest_symbols.h"
@@ -46,6 +48,7 @@ struct machine {
 	int ram_fd, code_fd, user_fd;
 
 	struct cpuid_table cpuid;
+	struct kvm_host hw;		/* what /dev/kvm offers */
 	struct platform platform;
 	struct boot_files files;
 	struct symbols *symbols;		/* --symbols FILE */
@@ -62,6 +65,29 @@ static inline struct machine *machine_of(struct vm *vm) { return (struct machine
 /* ---- machine.c ---- */
 
 struct bt_config engine_config(const struct config *cfg);
+/* No executor runs: what the last one has left of its engine is gone, and the next starts anew on the same machine. */
+int machine_renew_engine(struct machine *m);
+
+/* ---- executor.c ---- */
+
+/* A new executor that is not the machine's yet. */
+struct executor { int pid, fd; };
+
+/*
+ * Fork an executor for this engine and have it make what it can of its own,
+ * while another may be running the guest.  0, or negative errno with one line in
+ * err and nothing left.
+ */
+int executor_make(struct machine *m, enum engine_mode engine, struct executor *e, char *err, size_t errlen);
+/*
+ * The machine is yours: it takes the state over from the arena and runs.  No other may
+ * be running.  0, or negative errno with one line in err, and it is gone without a trace in the arena.
+ */
+int executor_go(struct machine *m, struct executor *e, char *err, size_t errlen);
+/* Not needed after all. */
+void executor_discard(struct executor *e);
+/* An executor's exit status when the machine is in the arena, for the next one. */
+#define EXECUTOR_PARKED 80
 
 /* ---- platform.c ---- */
 

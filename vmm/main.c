@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cpu/kvm_host.h"
 #include "vmm/ctl.h"
 #include "vmm/doctor.h"
 #include "vmm/monitor.h"
@@ -74,25 +75,43 @@ static int doctor_command(int argc, char **argv)
 	return argc ? refuse_arguments("doctor", argv) : doctor(stdout);
 }
 
-/* Which engine, and may it run here?  *why is for those who ask. */
-static int choose_engine(struct config *cfg, const char **why)
+/* Which engine, and may it run here?  `why` is for those who ask. */
+static int choose_engine(struct config *cfg, char *why, size_t size)
 {
+	struct kvm_host hw = { .verdict = KVM_MISSING };
+	bool automatic = cfg->mode == MODE_AUTO;
 	char err[256];
 
-	if (cfg->mode == MODE_HW) {
-		log_error("--mode=hw: hardware mode is not built yet; use --mode=bt");
+	if (cfg->mode != MODE_BT)
+		kvm_host_probe(&hw, true);
+	kvm_host_free(&hw);
+	if (cfg->mode == MODE_HW && !kvm_host_usable(&hw, cfg->hw_force)) {
+		log_error("--mode=hw: %s%s", hw.text, hw.verdict == KVM_SOFTWARE ? " (--hw-force tries all the same)" : "");
 		return EXIT_HOST;
 	}
+	if (cfg->mode == MODE_HW || (automatic && kvm_host_usable(&hw, cfg->hw_force))) {
+		cfg->mode = MODE_HW;
+		snprintf(why, size, "%s: %s", automatic ? "--mode=auto takes it" : "as --mode=hw asks", hw.text);
+		return 0;
+	}
+	cfg->mode = MODE_BT;
 	if (doctor_require_bt(err, sizeof err)) {
 		log_error("%s (ringer doctor says more)", err);
 		return EXIT_HOST;
 	}
-	*why = cfg->mode == MODE_AUTO ? "--mode=auto takes it because hw is not built yet" : "as --mode=bt asks";
-	cfg->mode = MODE_BT;
+	snprintf(why, size, "%s%s", automatic ? "--mode=auto takes it: " : "the default; --mode=hw or auto asks for another",
+		 automatic ? hw.text : "");
 	return 0;
 }
 
-static int run_machine(const struct config *cfg, const char *why)
+/* Every machine says its engine where that was left open, or when asked. */
+static void say_engine(const struct config *cfg, const char *why, bool was_auto)
+{
+	if (cfg->stats || cfg->verbose || was_auto || cfg->hw_force)
+		log_info("engine %s: %s", cfg->mode == MODE_HW ? "hw (hardware assist)" : "bt (binary translation)", why);
+}
+
+static int run_machine(const struct config *cfg, const char *why, bool was_auto)
 {
 	char err[512] = "";
 	struct monitor *m;
@@ -107,8 +126,7 @@ static int run_machine(const struct config *cfg, const char *why)
 	if (vm_boot(vm, err, sizeof err) || !(m = monitor_create(vm, err, sizeof err))) {
 		log_error("%s", err);
 	} else {
-		if (cfg->stats || cfg->verbose)
-			log_info("engine bt (binary translation): %s", why);
+		say_engine(cfg, why, was_auto);
 		status = monitor_run(m);
 		monitor_destroy(m);
 	}
@@ -120,7 +138,8 @@ static int run_command(int argc, char **argv)
 {
 	struct config cfg;
 	char err[512] = "";
-	const char *why;
+	char why[300];
+	bool was_auto;
 	int status;
 
 	switch (options_parse(&cfg, argc, argv, stdout, err, sizeof err)) {
@@ -135,8 +154,9 @@ static int run_command(int argc, char **argv)
 		log_error("%s", err);
 		return EXIT_HOST;
 	}
-	status = choose_engine(&cfg, &why);
-	return status ? status : run_machine(&cfg, why);
+	was_auto = cfg.mode == MODE_AUTO;
+	status = choose_engine(&cfg, why, sizeof why);
+	return status ? status : run_machine(&cfg, why, was_auto);
 }
 
 /*

@@ -391,10 +391,10 @@ static void flush(struct monitor *m)
 
 static void power_cycle(struct monitor *m)
 {
-	int r = vm_start(m->vm);
+	char err[256];
 
-	if (r) {
-		log_error("cannot start an executor: %s", strerror(-r));
+	if (vm_start(m->vm, err, sizeof err)) {
+		log_error("%s", err);
 		vm_stop(m->vm, STOP_HOST_ERROR, 0);
 		return;
 	}

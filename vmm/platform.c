@@ -37,6 +37,8 @@ static void plat_host_events(void *o)
 	lock_release(&pc_bus(m->vm.pc)->lock);
 	sync_timer(m);
 	if (s->stats_done != s->stats_request) {
+		if (executor_self)
+			executor_self->engine->count(executor_self);
 		__atomic_store_n(&s->stats_done, s->stats_request, __ATOMIC_RELEASE);
 		sys_write(m->vm.event_fd, &one, sizeof(one));
 	}
@@ -105,17 +107,23 @@ static u64 plat_next_deadline(void *o)
 	return __atomic_load_n(&pc_bus(((struct machine *)o)->vm.pc)->next_deadline, __ATOMIC_RELAXED);
 }
 
-static bool plat_stopped(void *o)
+static bool plat_leave(void *o)
 {
-	return __atomic_load_n(&((struct machine *)o)->vm.shared->stop, __ATOMIC_RELAXED) != STOP_NONE;
+	const struct vm_shared *s = ((struct machine *)o)->vm.shared;
+
+	return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) != STOP_NONE || __atomic_load_n(&s->park, __ATOMIC_RELAXED);
 }
+
+static void plat_failed(void *o, unsigned cpu) { vm_stop(&((struct machine *)o)->vm, STOP_HW_FAILED, 0); }
 
 static void plat_triple_fault(void *o, unsigned cpu)
 {
 	struct machine *m = o;
 
 	log_error("triple fault; the CPU's state:");
-	bt_dump(m->exec);
+	vcpu_dump(m->vm.vcpu[cpu]);
+	if (m->exec->engine->dump)
+		m->exec->engine->dump(m->exec);
 	vm_stop(&m->vm, STOP_TRIPLE_FAULT, 0);
 }
 
@@ -168,7 +176,7 @@ void platform_init(struct machine *m)
 		.intr_ack = plat_intr_ack, .intr_pending = plat_intr_pending,
 		.msr_read = plat_msr_read, .msr_write = plat_msr_write,
 		.host_events = plat_host_events, .run_timers = plat_run_timers, .next_deadline = plat_next_deadline,
-		.triple_fault = plat_triple_fault, .stopped = plat_stopped,
+		.triple_fault = plat_triple_fault, .leave = plat_leave, .failed = plat_failed,
 		.tsc_hz = m->vm.clock.tsc_hz, .lapic_hz = PC_LAPIC_TIMER_HZ, .cpus = m->vm.cfg.cpus,
 		.paging_changed = bt_paging_changed,
 	};

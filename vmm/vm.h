@@ -43,6 +43,7 @@ struct vm_shared {
 	u32 stats_request;	/* monitor asks the executor to bring counters up to date */
 	u32 stats_done;
 	u32 host_events;	/* monitor: look at the chardevs' events and at stats_request */
+	u32 park;		/* monitor: leave, with the machine in the arena */
 };
 
 struct vm {
@@ -66,7 +67,7 @@ struct vm {
 };
 
 /*
- * Building (machine.c), running (executor.c), stopping (stop.c), looking (inspect.c).
+ * Building (machine.c), running (executor.c, handover.c), stopping (stop.c), looking (inspect.c).
  */
 /* The whole machine: arena, RAM, devices, CPU, engine.  NULL with one line in err. */
 struct vm *vm_create(const struct config *cfg, char *err, size_t errlen);
@@ -76,8 +77,8 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen);
  * ends have to be attached again (backend_resync).
  */
 int vm_boot(struct vm *vm, char *err, size_t errlen);
-/* Fork the executor; it starts running the guest at once.  Negative errno. */
-int vm_start(struct vm *vm);
+/* Fork the executor; it starts running the guest at once.  Negative errno with one line in err. */
+int vm_start(struct vm *vm, char *err, size_t errlen);
 /*
  * Take the machine out of its executor at an instruction boundary, put it back,
  * or move it to another engine (vmm/handover.c).  Each waits for the executors, a

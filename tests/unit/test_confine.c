@@ -51,7 +51,7 @@ static int attempt(int (*what)(void), bool library)
 
 	if (!pid) {
 		struct confine_needs n = { .ram_fd = ram, .stub_fd = stub, .user_window = USER_WINDOW,
-					   .write_fd = { bell, -1 }, .write_count = 2, .library = library };
+					   .write_fd = { bell, -1 }, .write_count = 2, .close_fd = -1, .library = library };
 		struct confinement cage = { 0 };
 		int r = confine_prepare(&cage, &n);
 
@@ -218,7 +218,7 @@ static int others_are_open(void)
 START_TEST(descriptors_are_closed)
 {
 	struct confine_needs n = { .ram_fd = ram, .stub_fd = stub, .user_window = USER_WINDOW,
-				   .write_fd = { bell, -1, bell }, .write_count = 3 };
+				   .write_fd = { bell, -1, bell }, .write_count = 3, .close_fd = -1 };
 	struct confinement cage = { 0 };
 	int status;
 	pid_t pid = fork();

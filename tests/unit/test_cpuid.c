@@ -86,7 +86,7 @@ START_TEST(provided_features)
 	ck_assert_uint_eq(ask(1, 0)->edx & (BIT(9) | BIT(11) | BIT(12) | BIT(16)), BIT(9) | BIT(11) | BIT(12) | BIT(16));
 	ck_assert_uint_eq(ask(0x80000001, 0)->edx & BIT(20), BIT(20));
 	ck_assert_uint_eq(ask(0x80000007, 0)->edx, BIT(8));
-	ck_assert_uint_eq(ask(0x80000008, 0)->eax, 0x2024);
+	ck_assert_uint_eq(ask(0x80000008, 0)->eax, 0x3024);
 	ck_assert_uint_eq(ask(6, 0)->eax, 4);
 }
 END_TEST

@@ -140,8 +140,8 @@ END_TEST
 
 START_TEST(both_run_at_once)
 {
-	ck_assert_int_eq(vm_start(vm[0]), 0);
-	ck_assert_int_eq(vm_start(vm[1]), 0);
+	ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
+	ck_assert_int_eq(vm_start(vm[1], err, sizeof err), 0);
 	check_end(vm[0], 3);
 	check_end(vm[1], 5);
 }
@@ -157,10 +157,10 @@ START_TEST(they_come_and_go)
 		vm[0] = create(0, 3);
 		ck_assert_ptr_eq(vm[0]->phys.ram, ram);
 	}
-	ck_assert_int_eq(vm_start(vm[1]), 0);
+	ck_assert_int_eq(vm_start(vm[1], err, sizeof err), 0);
 	vm_destroy(vm[0]);
 	vm[0] = create(0, 9);
-	ck_assert_int_eq(vm_start(vm[0]), 0);
+	ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
 	check_end(vm[1], 5);
 	check_end(vm[0], 9);
 }
@@ -169,7 +169,7 @@ END_TEST
 START_TEST(reset_builds_anew)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		ck_assert_int_eq(vm_start(vm[0]), 0);
+		ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
 		check_end(vm[0], 3);
 		ck_assert_msg(vm_boot(vm[0], err, sizeof err) == 0, "%s", err);
 		ck_assert_int_eq(vm_stopped(vm[0]), STOP_NONE);
@@ -182,7 +182,7 @@ START_TEST(a_forged_arena_is_only_numbers)
 {
 	struct profile_row rows[PROFILE_MAX];
 
-	ck_assert_int_eq(vm_start(vm[0]), 0);
+	ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
 	check_end(vm[0], 3);
 	memset(vm[0]->shared, 0xa5, sizeof *vm[0]->shared);
 	memset(vm[0]->pc, 0xa5, pc_size());
@@ -192,7 +192,7 @@ START_TEST(a_forged_arena_is_only_numbers)
 	vm_interrupts(vm[0]);
 	ck_assert_uint_le(vm_profile(vm[0], rows, PROFILE_MAX), PROFILE_MAX);
 	ck_assert_msg(vm_boot(vm[0], err, sizeof err) == 0, "%s", err);
-	ck_assert_int_eq(vm_start(vm[0]), 0);
+	ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
 	check_end(vm[0], 3);
 }
 END_TEST
@@ -205,7 +205,7 @@ START_TEST(an_executor_has_forgotten_the_other)
 	FILE *f;
 
 	/* Early in the guest's loop: the executor has done so before its guest runs. */
-	ck_assert_int_eq(vm_start(vm[1]), 0);
+	ck_assert_int_eq(vm_start(vm[1], err, sizeof err), 0);
 	while (!vm[1]->phys.ram[AREA] && vm_stopped(vm[1]) == STOP_NONE)
 		poll(NULL, 0, 1);
 	kill(vm[1]->executor_pid, SIGSTOP);
@@ -229,7 +229,7 @@ END_TEST
 
 START_TEST(stopped_from_outside)
 {
-	ck_assert_int_eq(vm_start(vm[0]), 0);
+	ck_assert_int_eq(vm_start(vm[0], err, sizeof err), 0);
 	vm_stop(vm[0], STOP_TIMEOUT, 0);
 	vm_join(vm[0]);
 	ck_assert_int_eq(vm_stopped(vm[0]), STOP_TIMEOUT);
