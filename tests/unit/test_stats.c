@@ -169,6 +169,7 @@ END_TEST
 START_TEST(ratios)
 {
 	double time = json_real_value(derived("time_user")) + json_real_value(derived("time_kernel")) +
+		      json_real_value(derived("time_hw_guest")) + json_real_value(derived("time_hw_kernel")) +
 		      json_real_value(derived("time_monitor")) + json_real_value(derived("time_idle"));
 
 	ck_assert_double_eq_tol(time, 1, 1e-9);
