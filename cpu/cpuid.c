@@ -17,7 +17,7 @@ enum leaf_kind { LEAF_HOST, LEAF_FEATURES, LEAF_BUILT, LEAF_ZERO };
 enum policy { ON_HOST, ON_ALWAYS, ON_XSAVE, ON_AVX, ON_AVX512, ON_SMP, ON_AMDSMP };
 
 struct leaf_row { u32 leaf; u8 sub; u8 kind; };
-struct feature_row { u32 leaf; u8 sub, reg, bit, policy; };
+struct feature_row { u32 leaf; u8 sub, reg, bit, policy; const char *name; };
 
 static const struct leaf_row leaf_rows[] = {
 #define CPUID_LEAF(leaf, sub, kind) { leaf, sub, LEAF_##kind },
@@ -29,12 +29,13 @@ static const struct leaf_row leaf_rows[] = {
 
 static const struct feature_row feature_rows[] = {
 #define CPUID_LEAF(leaf, sub, kind)
-#define CPUID_FEATURE(leaf, sub, reg, bit, policy, name) { leaf, sub, reg, bit, ON_##policy },
+#define CPUID_FEATURE(leaf, sub, reg, bit, policy, name) { leaf, sub, reg, bit, ON_##policy, #name },
 #include "cpu/cpuid.def"
 #undef CPUID_LEAF
 #undef CPUID_FEATURE
 };
 
+_Static_assert(ARRAY_SIZE(feature_rows) <= 64 * CPUID_FEATURE_WORDS, "every feature has a bit in cpuid_host.hide");
 _Static_assert(ARRAY_SIZE(leaf_rows) <= CPUID_LEAVES_MAX, "every row of cpuid.def needs a place in the table");
 
 /* The register of a row, named as enum reg does. */
@@ -47,6 +48,8 @@ static u32 *leaf_reg(struct cpuid_leaf *l, unsigned reg)
 	case EDX: default: return &l->edx;	/* EDX: cpuid.def names no other */
 	}
 }
+
+static bool hidden(const struct cpuid_host *h, unsigned row) { return h->hide[row / 64] >> row % 64 & 1; }
 
 static bool feature_on(const struct cpuid_table *t, const struct cpuid_host *h, unsigned policy, bool on_host)
 {
@@ -78,7 +81,7 @@ static void mask_features(const struct cpuid_table *t, const struct cpuid_host *
 	for (unsigned i = 0; i < ARRAY_SIZE(feature_rows); i++) {
 		const struct feature_row *f = &feature_rows[i];
 
-		if (f->leaf == l->leaf && f->sub == l->sub &&
+		if (f->leaf == l->leaf && f->sub == l->sub && !hidden(h, i) &&
 		    feature_on(t, h, f->policy, bit_test(*leaf_reg(&host, f->reg), f->bit)))
 			*leaf_reg(l, f->reg) |= BIT(f->bit);
 	}
@@ -188,6 +191,9 @@ void cpuid_init(struct cpuid_table *t, const struct cpuid_host *host)
 	t->max_ext = q.eax < 0x80000008 ? 0x80000008 : min_u64(q.eax, 0x80000008);
 	if (t->max_basic >= 0xd)
 		t->xcr0 = host->xcr0 & XCR0_OFFERED;
+	for (unsigned i = 0; i < ARRAY_SIZE(feature_rows); i++)
+		if (feature_rows[i].policy == ON_XSAVE && hidden(host, i))
+			t->xcr0 = 0;
 	if (host->limit) {
 		host->limit(host->limit_opaque, 0xd, 0, &q);
 		t->xcr0 &= (u64)q.edx << 32 | q.eax;
@@ -229,6 +235,37 @@ void cpuid_init(struct cpuid_table *t, const struct cpuid_host *host)
 		}
 		t->count++;
 	}
+}
+
+/* ---- features by name ---- */
+
+const char *cpuid_feature_name(unsigned n) { return n < ARRAY_SIZE(feature_rows) ? feature_rows[n].name : NULL; }
+
+static char fold(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		return (char)(c - 'a' + 'A');
+	return c == '-' || c == '.' ? '_' : c;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && fold(*a) == fold(*b))
+		a++, b++;
+	return !*a && !*b;
+}
+
+bool cpuid_hide(u64 hide[CPUID_FEATURE_WORDS], const char *name)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(feature_rows); i++) {
+		if (!same_name(feature_rows[i].name, name))
+			continue;
+		hide[i / 64] |= BIT64(i % 64);
+		found = true;
+	}
+	return found;
 }
 
 u32 cpuid_xsave_size(const struct cpuid_table *t, u64 xcr0)

@@ -29,6 +29,8 @@ struct cpuid_table {
 	struct cpuid_leaf leaf[CPUID_LEAVES_MAX];
 };
 
+#define CPUID_FEATURE_WORDS 2	/* 64 rows of CPUID_FEATURE each */
+
 /* Where the table comes from; a function, so that tests can pretend to be another host. */
 struct cpuid_host {
 	void (*query)(u32 leaf, u32 sub, struct cpuid_leaf *out);
@@ -39,12 +41,20 @@ struct cpuid_host {
 	/* What an engine can virtualise, if it is less than the host has (KVM); NULL: no limit. */
 	void (*limit)(const void *opaque, u32 leaf, u32 sub, struct cpuid_leaf *out);
 	const void *limit_opaque;
+	u64 hide[CPUID_FEATURE_WORDS];	/* features that the guest is not told of, by cpuid_feature_row */
 };
 
 /* ---- cpuid.c ---- */
 void cpuid_init(struct cpuid_table *t, const struct cpuid_host *host);
 /* The row of (leaf, sub); sub is ignored for leaves without subleaves.  NULL: all zero. */
 const struct cpuid_leaf *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 sub);
+/*
+ * The features by name: hide all rows called so (any case; '-' and '.' are '_').
+ * False: there is none.
+ */
+bool cpuid_hide(u64 hide[CPUID_FEATURE_WORDS], const char *name);
+/* The name of row n, or NULL after the last.  A name may have several rows. */
+const char *cpuid_feature_name(unsigned n);
 /* Bytes of an XSAVE area in the standard format that holds these components. */
 u32 cpuid_xsave_size(const struct cpuid_table *t, u64 xcr0);
 

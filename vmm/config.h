@@ -5,7 +5,7 @@
 #ifndef VMM_CONFIG_H
 #define VMM_CONFIG_H
 
-#include "base/types.h"
+#include "cpu/cpuid.h"
 
 enum exit_status {
 	EXIT_POWEROFF = 0,
@@ -38,6 +38,7 @@ struct config {
 	const char *symbols;		/* --symbols FILE: vmlinux or System.map, for listings and profiles */
 	u64 mem;			/* bytes */
 	unsigned cpus;
+	u64 hide[CPUID_FEATURE_WORDS];	/* --cpu host,-FEATURE: not in CPUID (cpu/cpuid.h) */
 	enum engine_mode mode;		/* the engine to start with */
 	enum irqchip irqchip;		/* under hw: whose interrupt controllers and timer */
 	bool hw_force;			/* --hw-force: hw although nothing assists it */

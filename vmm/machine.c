@@ -295,6 +295,7 @@ static void probe_host(struct machine *m)
 	host.tsc_hz = m->vm.clock.tsc_hz;
 	host.lapic_hz = PC_LAPIC_TIMER_HZ;
 	host.cpus = m->vm.cfg.cpus;
+	memcpy(host.hide, m->vm.cfg.hide, sizeof(host.hide));
 	cpuid_init(&m->cpuid, &host);
 	m->min_addr = (lin_t)ALIGN_UP((u64)read_sysctl("/proc/sys/vm/mmap_min_addr", 65536), (u64)PAGE_SIZE);
 	m->max_maps = m->vm.cfg.max_maps;

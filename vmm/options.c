@@ -154,6 +154,45 @@ static enum options_verdict set_cpus(struct parser *p, const char *v)
 	return OPTIONS_OK;
 }
 
+static void list_cpu(FILE *out)
+{
+	const char *name, *last = "";
+
+	fprintf(out, "host   this machine's CPU, as far as Ringer virtualises it\nfeatures that can be hidden:\n");
+	for (unsigned i = 0; (name = cpuid_feature_name(i)); last = name, i++)
+		if (strcmp(name, last))
+			fprintf(out, "  %s\n", name);
+}
+
+/* QEMU's spelling: host, then -feature or feature=off. */
+static enum options_verdict set_cpu(struct parser *p, const char *v)
+{
+	char copy[1024], *save = NULL, *word;
+
+	if (!strcmp(v, "help")) {
+		list_cpu(p->out);
+		return OPTIONS_LISTED;
+	}
+	snprintf(copy, sizeof copy, "%s", v);
+	word = strtok_r(copy, ",", &save);
+	if (!word || strcmp(word, "host"))
+		return refuse(p, OPTIONS_USAGE, "%s: unknown CPU '%s' (host)", p->spelling, word ? word : v);
+	while ((word = strtok_r(NULL, ",", &save))) {
+		char *off = strstr(word, "=off");
+
+		if (off && !off[4])
+			*off = 0;
+		else if (*word == '-')
+			word++;
+		else
+			return refuse(p, OPTIONS_USAGE, "%s: '%s' is not -FEATURE: features can only be hidden", p->spelling, word);
+		if (!cpuid_hide(p->cfg->hide, word))
+			return refuse(p, OPTIONS_USAGE, "%s: unknown feature '%s' (%s help lists them)", p->spelling, word,
+				      p->spelling);
+	}
+	return OPTIONS_OK;
+}
+
 static enum options_verdict set_mode(struct parser *p, const char *v)
 {
 	static const struct { const char *name; enum engine_mode mode; const char *help; } modes[] = {

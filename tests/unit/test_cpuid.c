@@ -336,6 +336,53 @@ START_TEST(this_host)
 }
 END_TEST
 
+static u32 limit_edx;
+static void limit_to(const void *opaque, u32 leaf, u32 sub, struct cpuid_leaf *out)
+{
+	ck_assert_ptr_eq(opaque, &limit_edx);
+	*out = (struct cpuid_leaf){ leaf, sub, 3, ~0u, ~0u, ~0u };	/* leaf 0xd: x87 and SSE */
+	if (leaf == 1)
+		out->edx = limit_edx;
+	if (leaf == 0xd)
+		out->edx = 0;
+}
+
+/* What the user hides and what KVM cannot virtualise is not there; what Ringer itself provides stays. */
+START_TEST(less_than_the_host)
+{
+	struct cpuid_host h = { everything, 0xe7, 2600000000ull, 1000000000, 1 };
+
+	vendor = INTEL;
+	ck_assert(cpuid_hide(h.hide, "sse4.2"));
+	ck_assert(cpuid_hide(h.hide, "TSC-deadline"));
+	ck_assert(!cpuid_hide(h.hide, "sse4"));
+	ck_assert(!cpuid_hide(h.hide, ""));
+	cpuid_init(&t, &h);
+	v.cpuid = &t;
+	ck_assert_uint_eq(ask(1, 0)->ecx & (BIT(20) | BIT(24)), 0);
+	ck_assert_uint_eq(ask(1, 0)->ecx & (BIT(19) | BIT(26) | BIT(28)), BIT(19) | BIT(26) | BIT(28));
+	ck_assert_uint_eq(t.xcr0, 0xe7);
+	ck_assert(cpuid_hide(h.hide, "xsave"));
+	cpuid_init(&t, &h);
+	ck_assert_uint_eq(t.xcr0, 0);
+	ck_assert_uint_eq(ask(1, 0)->ecx & (BIT(26) | BIT(28)), 0);
+	ck_assert_uint_eq(t.cr4 & CR4_OSXSAVE, 0);
+
+	h = (struct cpuid_host){ everything, 0xe7, 2600000000ull, 1000000000, 1, .limit = limit_to, .limit_opaque = &limit_edx };
+	limit_edx = ~BIT(26);
+	cpuid_init(&t, &h);
+	ck_assert_uint_eq(ask(1, 0)->edx & BIT(26), 0);		/* SSE2 */
+	ck_assert_uint_eq(ask(1, 0)->edx & BIT(25), BIT(25));
+	ck_assert_uint_eq(t.xcr0, 3);
+	ck_assert_uint_eq(ask(1, 0)->ecx & BIT(28), 0);		/* AVX */
+	limit_edx = 0;
+	cpuid_init(&t, &h);
+	ck_assert_uint_eq(ask(1, 0)->edx & BIT(9), BIT(9));	/* the APIC is ours */
+	for (unsigned i = 0; cpuid_feature_name(i); i++)
+		ck_assert(i < 64 * CPUID_FEATURE_WORDS);
+}
+END_TEST
+
 static void part(TCase *c)
 {
 	tcase_add_loop_test(c, hidden_features, 0, 2);
@@ -349,6 +396,7 @@ static void part(TCase *c)
 	tcase_add_test(c, pae_pointers);
 	tcase_add_test(c, debug_registers);
 	tcase_add_test(c, model_specific_registers);
+	tcase_add_test(c, less_than_the_host);
 	tcase_add_test(c, reset);
 	tcase_add_test(c, this_host);
 }

@@ -137,6 +137,7 @@ static const char *const usage_errors[] = {
 	"-k k --trace=irq,nope", "-k k --serial tcp:1", "-k k --serial file", "-k k --serial file:", "-k k --serial unix:",
 	"-k k --serial unix:/a,server=maybe", "-k k --serial unix:/a,color=red", "-k k --serial stdiox",
 	"-k k --serial file,mode=1", "-k k --serial unix:/a,server=off,wait=on", "-k k --debugcon x", "-k k --device e1000",
+	"-k k --cpu max", "-k k --cpu host,avx", "-k k --cpu host,-nonsense", "-k k --cpu host,=off", "-k k --irqchip split",
 	"-k k --device isa-debug-exit,speed=1", "-k k --no-chain=1", "-k k --block-insns many", "-k k --bisect 1000",
 	"-k k --bisect x-y", "-k k --max-maps lots", "-k k --cache-size big", "-k k --stats=", "-k k --symbols=",
 	"-k k --serial unix:/012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
@@ -173,6 +174,8 @@ START_TEST(lists)
 	ck_assert(strstr(out, "stdio") && strstr(out, "unix:PATH"));
 	ck_assert_int_eq(parse("--debugcon help"), OPTIONS_LISTED);
 	ck_assert_int_eq(parse("--device help"), OPTIONS_LISTED);
+	ck_assert_int_eq(parse("--cpu help"), OPTIONS_LISTED);
+	ck_assert_int_eq(parse("--irqchip help"), OPTIONS_LISTED);
 	ck_assert_int_eq(parse("--trace=help"), OPTIONS_LISTED);
 #define TRACE(name, help) ck_assert_ptr_nonnull(strstr(out, #name)); ck_assert_ptr_nonnull(strstr(out, help));
 #include "base/trace.def"
