@@ -16,7 +16,8 @@
 #include "vmm/stats.h"
 
 #define STATS_WAIT_NS 200000000ull
-#define RESET_WAIT_NS  10000000ull
+#define AGAIN_NS       10000000ull
+#define GIVE_UP_NS   5000000000ull
 
 static const char *const engines[] = { [MODE_BT] = "bt", [MODE_HW] = "hw" };
 static const char *const irqchips[] = { [IRQCHIP_KERNEL] = "kernel", [IRQCHIP_USER] = "user" };
@@ -32,21 +33,30 @@ static const char *state(const struct commander *c)
 	return c->vm->paused ? "paused" : "running";
 }
 
-/* Not yet: the loop must first start the machine again. */
-static bool is_resetting(const struct commander *c)
+/* Ends, but the loop is yet to find out of what; or it has reset, and the loop is yet to start it again. */
+static bool is_in_between(const struct commander *c)
 {
-	return vm_stopped(c->vm) == STOP_RESET && !c->vm->cfg.no_reboot;
+	enum stop_reason why = vm_stopped(c->vm);
+
+	return why == STOP_NONE || (why == STOP_RESET && !c->vm->cfg.no_reboot);
 }
 
 static json_t *try_again(struct control_request *rq)
 {
-	rq->again_at = monotonic_ns() + RESET_WAIT_NS;
-	return NULL;
+	u64 now = monotonic_ns();
+
+	if (!rq->tried)
+		rq->give_up_at = now + GIVE_UP_NS;
+	rq->tried = true;
+	rq->again_at = now + AGAIN_NS;
+	if (now < rq->give_up_at)
+		return NULL;
+	return control_error(rq, "%s: the guest resets all the time", control_table[rq->command].name);
 }
 
 static json_t *has_stopped(const struct commander *c, struct control_request *rq)
 {
-	if (is_resetting(c))
+	if (is_in_between(c))
 		return try_again(rq);
 	return control_error(rq, "the machine has stopped: %s", stop_text(vm_stopped(c->vm)));
 }
@@ -148,7 +158,8 @@ static json_t *run_mode(struct commander *c, struct control_request *rq)
 	while (to < ARRAY_SIZE(engines) && strcmp(engines[to], rq->argument))
 		to++;
 	if (to == ARRAY_SIZE(engines))
-		return control_error(rq, "unknown engine '%.40s' (%s)", rq->argument, control_table[CONTROL_mode].values);
+		return control_error(rq, "unknown engine '%.40s' (%s)", rq->argument,
+				     control_table[CONTROL_mode].values);
 	if (to != before)
 		r = vm_switch(c->vm, to, err, sizeof err);
 	if (r)
@@ -199,8 +210,9 @@ static json_t *run_help(struct commander *c, struct control_request *rq)
 	for (size_t i = 0; i < CONTROL_COMMANDS; i++) {
 		const struct control_row *row = &control_table[i];
 
-		json_array_append_new(all, json_pack("{s:s, s:s*, s:s*, s:s}", "name", row->name, "argument", row->argument,
-						     "values", row->values, "help", row->help));
+		json_array_append_new(all, json_pack("{s:s, s:s*, s:s*, s:s}", "name", row->name,
+						     "argument", row->argument, "values", row->values,
+						     "help", row->help));
 	}
 	return control_return(rq, json_pack("{s:o}", "commands", all));
 }

@@ -38,7 +38,7 @@ struct control_request {
 	/* Of who executes it, when that takes more than one try. */
 	bool tried;
 	u32 ticket;
-	u64 again_at;			/* monotonic ns: then at the latest */
+	u64 again_at, give_up_at;	/* monotonic ns: again then at the latest; and until when */
 };
 
 /*

@@ -175,7 +175,8 @@ static bool begin(struct client *c)
 
 		c->start = c->end = 0;
 		c->skipping = true;
-		return told || answer(c, control_error(&nobody, "a request has at most %u bytes", CONTROL_LINE_MAX - 1));
+		return told || answer(c, control_error(&nobody, "a request has at most %u bytes",
+						       CONTROL_LINE_MAX - 1));
 	}
 	if (!line)
 		return !c->ended;
@@ -332,7 +333,8 @@ struct control_server *control_server_open(struct loop *loop, const char *path, 
 		return NULL;
 	}
 	*s = (struct control_server){
-		.loop = loop, .path = path, .listener = -1, .listening = SOURCE_INIT, .execute = execute, .opaque = opaque,
+		.loop = loop, .path = path, .listener = -1, .listening = SOURCE_INIT,
+		.execute = execute, .opaque = opaque,
 	};
 	s->listener = unix_listen(path, CONTROL_CLIENTS_MAX, UNIX_OWNER, &s->file, err, errlen);
 	if (s->listener < 0) {

@@ -6,12 +6,14 @@
  * _bytes; other whole numbers are grouped, but for process ids.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/control.h"
 #include "vmm/units.h"
 
 #define COLUMN 20
+#define DELETE 0x7f
 #define DEPTH_MAX 8		/* deeper than any reply */
 
 static void line(void (*print)(const char *fmt, ...), const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -73,26 +75,31 @@ static void show_scalar(const char *name, const json_t *value, int indent, void 
 		snprintf(text, sizeof text, "%s", json_is_true(value) ? "yes" : "no");
 	else if (json_is_number(value))
 		n = format_number(text, sizeof text, name, value);
+	for (char *c = text; *c; c++)	/* a kernel's name or command line may hold anything */
+		if ((u8)*c < ' ' || *c == DELETE)
+			*c = '?';
 	line(print, "%*s%-*.*s %s", indent, "", COLUMN, (int)n, name, text);
 }
 
+/* Numbers on one line; objects as JSON, one a line. */
 static void show_array(const char *name, const json_t *array, int indent, void (*print)(const char *fmt, ...))
 {
-	char text[400];
+	char numbers[400] = "";
 	size_t at = 0, i;
 	json_t *item;
 
-	text[0] = 0;
-	json_array_foreach(array, i, item) {
-		int left = (int)(sizeof text - at);
-
-		if (json_is_integer(item))
-			at += (size_t)snprintf(text + at, (size_t)left, "%s%lld", i ? " " : "",
+	json_array_foreach(array, i, item)
+		if (json_is_integer(item) && at < sizeof numbers)
+			at += (size_t)snprintf(numbers + at, sizeof numbers - at, "%s%lld", at ? " " : "",
 					       (long long)json_integer_value(item));
-		if (at >= sizeof text)
-			break;
+	line(print, "%*s%-*s %s", indent, "", COLUMN, name, at ? numbers : json_array_size(array) ? "" : "none");
+	json_array_foreach(array, i, item) {
+		char *text = json_is_integer(item) ? NULL : json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		if (text)
+			line(print, "%*s%s", indent + 2, "", text);
+		free(text);
 	}
-	line(print, "%*s%-*s %s", indent, "", COLUMN, name, at ? text : "none");
 }
 
 static void show_object(const json_t *object, int indent, void (*print)(const char *fmt, ...))

@@ -204,7 +204,7 @@ static int run_request(struct ctl *c, json_t *request)
 		status = show_reply(c, rq.command, line);
 		break;
 	case RECEIVE_END:
-		log_error("%s: the machine has ended", c->path);
+		log_error("%s: the connection has ended without a reply", c->path);
 		break;
 	case RECEIVE_TIMEOUT:
 		log_error("%s: the machine does not answer", c->path);

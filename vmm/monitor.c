@@ -302,7 +302,8 @@ struct monitor *monitor_create(struct vm *vm, char *err, size_t errlen)
 	if (open_backend(m, SERIAL_MAX, &m->vm->cfg.debugcon, &vm->shared->debugcon, "debugcon", err, errlen))
 		goto fail;
 	if (vm->cfg.control) {
-		m->control = control_server_open(&m->loop, vm->cfg.control, command_execute, &m->commander, err, errlen);
+		m->control = control_server_open(&m->loop, vm->cfg.control, command_execute, &m->commander,
+						 err, errlen);
 		if (!m->control)
 			goto fail;
 	}
