@@ -3,8 +3,8 @@
  * running machine to the other engine.
  *
  * A switch makes the successor first, while the guest runs on; only when it is
- * ready is the old executor asked to park.  When that process has ended, and
- * nothing can touch the arena any more, the successor gets the word.  So whatever
+ * ready is the old executor asked to park.  When that process is past its last
+ * instruction, and nothing can touch the arena any more, the successor gets the word.  So whatever
  * fails before the park leaves the machine as it was; what fails after it (KVM
  * refuses a state) is answered by going on with the old engine.
  *
@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,8 +24,9 @@
 #include "base/log.h"
 #include "vmm/machine.h"
 
-#define PARK_TRIES   200
-#define PARK_TRY_MS  100
+#define PARK_STEP_NS    200000		/* how often to look, */
+#define PARK_STEPS      100000		/* how many times, */
+#define PARK_KICK_STEPS 500		/* and after how many to kick again */
 
 static u64 now_ns(void)
 {
@@ -40,20 +42,62 @@ static int stopped_meanwhile(char *err, size_t errlen)
 	return -ESHUTDOWN;
 }
 
-/* Wait until the executor's process has ended, kicking it now and then.  False: it does not. */
-static bool await_end(struct vm *vm)
+/* ---- parking ---- */
+
+#define PF_EXITING 0x4u		/* of Linux's task flags: it is past its last instruction in user mode */
+#define STAT_FLAGS 9u		/* fields of /proc/PID/stat, proc(5) */
+#define STAT_EXIT_CODE 52u
+
+/*
+ * Will this process never execute another instruction of its own, and what is
+ * its wait status?  The rest of its end may take long: freeing a KVM VM waits for
+ * the host's other CPUs.  The kernel's word, not the process's.
+ */
+static bool past_its_end(int pid, int *status)
+{
+	char path[40], line[1024], *p;
+	unsigned long flags = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	p = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+	if (f)
+		fclose(f);
+	*status = 0;
+	for (unsigned field = 2; p && field < STAT_EXIT_CODE && (p = strchr(p, ' ')); field++) {
+		p++;
+		if (field + 1 == STAT_FLAGS)
+			flags = strtoul(p, NULL, 10);
+		if (field + 1 == STAT_EXIT_CODE)
+			*status = (int)strtol(p, NULL, 10);
+	}
+	return flags & PF_EXITING;
+}
+
+/* Wait until the executor has ended for all that matters, kicking it now and then.  False: it does not. */
+static bool await_end(struct vm *vm, int *status)
 {
 	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, vm->executor_pid, 0), .events = POLLIN };
-	int ready = 0;
+	struct timespec step = { 0, PARK_STEP_NS };
+	bool ended = false;
 
-	if (p.fd < 0)
-		return false;
-	for (int i = 0; i < PARK_TRIES && ready <= 0; i++) {
-		vm_kick(vm);
-		ready = poll(&p, 1, PARK_TRY_MS);
+	for (int i = 0; i < PARK_STEPS && !ended && p.fd >= 0; i++) {
+		if (i % PARK_KICK_STEPS == 0)
+			vm_kick(vm);
+		/* A status of 0 is one that is not there yet, or not shown: then only the end itself tells. */
+		ended = (past_its_end(vm->executor_pid, status) && *status) || ppoll(&p, 1, &step, NULL) > 0;
 	}
-	close(p.fd);
-	return ready > 0;
+	if (p.fd >= 0)
+		close(p.fd);
+	return ended;
+}
+
+/* Reap an executor whose end was not waited for. */
+static void reap_former(struct vm *vm, bool wait)
+{
+	if (vm->former_pid > 0 && waitpid(vm->former_pid, NULL, wait ? 0 : WNOHANG) != 0)
+		vm->former_pid = 0;
 }
 
 /*
@@ -63,21 +107,28 @@ static bool await_end(struct vm *vm)
 static int park(struct vm *vm, char *err, size_t errlen)
 {
 	siginfo_t si = { 0 };
-	bool ended;
+	int status = 0;
+	bool ended, parked;
 
+	reap_former(vm, true);
 	__atomic_store_n(&vm->shared->park, 1, __ATOMIC_SEQ_CST);
-	ended = await_end(vm);
+	ended = await_end(vm, &status);
 	__atomic_store_n(&vm->shared->park, 0, __ATOMIC_SEQ_CST);
 	if (!ended) {
 		log_error("the executor does not leave the guest");
 		kill(vm->executor_pid, SIGKILL);
 		return stopped_meanwhile(err, errlen);
 	}
-	if (waitid(P_PID, (id_t)vm->executor_pid, &si, WEXITED | WNOWAIT) || si.si_code != CLD_EXITED ||
-	    si.si_status != EXECUTOR_PARKED)
+	if (status)
+		parked = WIFEXITED(status) && WEXITSTATUS(status) == EXECUTOR_PARKED;
+	else
+		parked = waitid(P_PID, (id_t)vm->executor_pid, &si, WEXITED | WNOWAIT) == 0 &&
+			 si.si_code == CLD_EXITED && si.si_status == EXECUTOR_PARKED;
+	if (!parked)
 		return stopped_meanwhile(err, errlen);
-	waitpid(vm->executor_pid, NULL, 0);
+	vm->former_pid = vm->executor_pid;
 	vm->executor_pid = 0;
+	reap_former(vm, false);
 	return vm_stopped(vm) == STOP_NONE ? 0 : stopped_meanwhile(err, errlen);
 }
 
@@ -222,6 +273,7 @@ void vm_join(struct vm *vm)
 {
 	struct timespec pause = { 0, 2 * 1000 * 1000 };
 
+	reap_former(vm, true);
 	if (vm->executor_pid <= 0)
 		return;
 	for (int i = 0; i < 500; i++) {

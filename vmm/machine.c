@@ -349,10 +349,9 @@ void vm_destroy(struct vm *vm)
 
 	if (!vm)
 		return;
-	if (vm->executor_pid > 0) {
+	if (vm->executor_pid > 0)
 		vm_stop(vm, STOP_QUIT, 0);
-		vm_join(vm);
-	}
+	vm_join(vm);
 	boot_free_files(&m->files);
 	guest_symbols_free(m->names);
 	symbols_free(m->symbols);

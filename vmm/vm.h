@@ -59,6 +59,7 @@ struct vm {
 	int stop_code;		/* for DEBUG_EXIT: the process's exit status */
 	int event_fd;		/* eventfd: an executor wakes the monitor */
 	int executor_pid;	/* 0: none now */
+	int former_pid;		/* the one before: parked, and perhaps not reaped yet; or 0 */
 	enum engine_mode engine;	/* MODE_BT or MODE_HW: the one that runs, or will when resumed */
 	bool paused;
 	u64 switches;		/* engine switches since power-on */
