@@ -112,6 +112,7 @@ struct bt_config {
 	bool no_chain;
 	bool profile;
 	u32 bisect_lo, bisect_hi;
+	bool host_is_tcg;	/* the host CPU is QEMU's emulation: avoid its errata */
 };
 
 struct bt {

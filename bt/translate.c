@@ -142,6 +142,18 @@ static void xlate_maskmov(struct xlat *t)
 			e8(e, t->i.bytes[n]);
 }
 
+/*
+ * QEMU's TCG (7.2) computes the flags that CMPXCHG8B leaves alone from a state
+ * that is stale unless the instruction begins a block of TCG's, and with them
+ * all of EFLAGS: DF and TF may come out set.  A jump to the next instruction
+ * begins one.
+ */
+static void settle_tcg_flags(struct xlat *t)
+{
+	e8(&t->e, 0xeb);	/* jmp .+2 */
+	e8(&t->e, 0);
+}
+
 static void xlate_insn(struct xlat *t)
 {
 	struct counters *c = t->bt->count;
@@ -206,6 +218,8 @@ static void xlate_insn(struct xlat *t)
 			return;
 	generic:
 		if (t->i.mem >= 0) {
+			if (t->bt->cfg.host_is_tcg && t->i.z.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B)
+				settle_tcg_flags(t);
 			emit_mem_insn(t);
 			(*(t->flat ? &c->class_memory : &c->class_general))++;
 		} else {

@@ -61,5 +61,7 @@ u32 cpuid_xsave_size(const struct cpuid_table *t, u64 xcr0);
 /* ---- host.c (monitor only) ---- */
 /* This host's CPUID and XCR0; tsc_hz, lapic_hz and cpus are the caller's to fill in. */
 void cpuid_host_probe(struct cpuid_host *host);
+/* Is this CPU QEMU's TCG, whose errata some sequences have to avoid? */
+bool cpuid_host_is_tcg(void);
 
 #endif

@@ -24,3 +24,14 @@ void cpuid_host_probe(struct cpuid_host *host)
 		__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	host->xcr0 = (u64)hi << 32 | lo;
 }
+
+bool cpuid_host_is_tcg(void)
+{
+	struct cpuid_leaf l;
+
+	query(1, 0, &l);
+	if (!bit_test(l.ecx, 31))	/* no hypervisor */
+		return false;
+	query(0x40000000, 0, &l);
+	return l.ebx == load32("TCGT") && l.ecx == load32("CGTC") && l.edx == load32("GTCG");
+}

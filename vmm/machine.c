@@ -94,6 +94,7 @@ struct bt_config engine_config(const struct config *cfg)
 	return (struct bt_config){
 		.cache_size = cfg->cache_size, .block_insns = cfg->block_insns, .no_chain = cfg->no_chain,
 		.profile = cfg->profile, .bisect_lo = cfg->bisect_lo, .bisect_hi = cfg->bisect_hi,
+		.host_is_tcg = cpuid_host_is_tcg(),
 	};
 }
 
