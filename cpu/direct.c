@@ -194,6 +194,19 @@ static u64 slow_sysenter(struct exec *x)
 	return RET_SYSENTER;
 }
 
+/*
+ * SYSENTER where the CPU executes it (Intel; QEMU's TCG): by the time of the
+ * signal the host's kernel has moved the registers to where its own vDSO wants
+ * them: EIP behind a SYSENTER of that vDSO, ESP from EBP, EBP from the stack.  What
+ * the guest's kernel is to see is the EBP before, which every caller of SYSENTER
+ * gives as its stack.
+ */
+static u64 refused_sysenter(struct exec *x)
+{
+	x->v.regs[EBP] = x->v.regs[ESP];
+	return slow_sysenter(x);
+}
+
 static u64 page_fault(struct exec *x, const struct sig_frame *f)
 {
 	struct vcpu *v = &x->v;
@@ -248,6 +261,8 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 	u8 b[2];
 
 	if (f->sig == SIGSYS) {
+		if (f->rip >= WINDOW_SIZE)
+			return refused_sysenter(x);
 		/* INT 0x80, SYSCALL or SYSENTER: the host kernel has moved past the instruction. */
 		if (mem_peek(v, v->eip - 2, b, 2) == 2) {
 			if (b[0] == 0xcd)
@@ -257,8 +272,7 @@ u64 direct_signal(struct exec *x, const struct sig_frame *f)
 				return exception(x, EXC_UD);
 			}
 		}
-		/* SYSENTER on Intel: the kernel reports an EIP of its own. */
-		return slow_sysenter(x);
+		return refused_sysenter(x);
 	}
 	switch (f->trapno) {
 	case EXC_PF:
