@@ -20,6 +20,7 @@ struct slot {			/* of a job */
 
 struct shared {			/* between all processes */
 	int stop, failed, quiet;	/* quiet: let the machine be idle for a while */
+	int clock_read;			/* somebody does nothing else: gaps mean something */
 	int countdown;			/* to the fault to be injected */
 	char message[500];
 	u64 start;
@@ -30,7 +31,7 @@ struct shared {			/* between all processes */
 
 struct options {
 	u32 seconds, max_gap, window, patience, seed;
-	bool light;
+	bool light, no_modules;
 	const char *only, *inject;
 };
 
