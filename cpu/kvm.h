@@ -35,6 +35,7 @@ struct kvm_setup {
 	const struct phys_map *phys;
 	const struct cpuid_table *cpuid;
 	unsigned index;		/* of the vCPU */
+	bool host_is_tcg;	/* the host CPU is QEMU's emulation (cpuid_host_is_tcg) */
 	struct kvm_chips chips;
 };
 

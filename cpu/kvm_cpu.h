@@ -25,6 +25,7 @@ struct kvm_cpu {
 	struct kvm_chips chips;
 	bool has_chips;		/* the kernel has the interrupt controllers */
 	bool has_sregs2, has_tsc_offset;
+	bool host_is_tcg;
 	unsigned stat_count;
 	struct kvm_stat stat[KVM_STATS_MAX];
 	u64 ns_run;		/* in KVM_RUN since kvm_make */

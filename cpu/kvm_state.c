@@ -130,6 +130,9 @@ static int sregs_load(const struct kvm_cpu *k, const struct vcpu *v)
 		segment_to_kvm(&v->seg[i], sregs_segment(&s, i));
 	/* SS.DPL is the CPL to KVM, whatever the mode keeps in the descriptor. */
 	s.ss.dpl = (u8)v->cpl;
+	/* QEMU's TCG (7.2) ends itself over a busy TSS that VMRUN has loaded; other CPUs want it busy. */
+	if (k->host_is_tcg)
+		s.tr.type &= (u8)~SYS_BUSY;
 	if (k->has_sregs2) {
 		if (pae_paging(v)) {
 			s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
@@ -176,6 +179,8 @@ int kvm_sregs_store(const struct kvm_cpu *k, struct vcpu *v)
 		return (int)r;
 	for (enum seg i = SEG_ES; i < SEG_COUNT; i++)
 		segment_from_kvm(sregs_segment(&s, i), &v->seg[i]);
+	if (!(v->seg[SEG_TR].attr & SEG_NULL))
+		v->seg[SEG_TR].attr |= SYS_BUSY;
 	v->gdt_base = (u32)s.gdt.base;
 	v->gdt_limit = s.gdt.limit;
 	v->idt_base = (u32)s.idt.base;

@@ -176,7 +176,7 @@ int kvm_make(struct kvm_cpu **out, const struct kvm_setup *s, const char **what)
 		goto out;
 	k = (struct kvm_cpu *)r;
 	*k = (struct kvm_cpu){ .vm_fd = -1, .cpu_fd = -1, .stats_fd = -1, .task_fd = -1, .cpuid = s->cpuid,
-			       .chips = s->chips, .has_chips = s->chips.create };
+			       .chips = s->chips, .has_chips = s->chips.create, .host_is_tcg = s->host_is_tcg };
 	*out = k;
 	r = make_vm(k, (int)kvm, s, what);
 	if (r >= 0)

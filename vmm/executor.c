@@ -71,7 +71,7 @@ static int chips_store(void *m, int vm_fd, int cpu_fd)
 
 static int make_kvm(struct machine *m, struct kvm_cpu **k, const char **what)
 {
-	struct kvm_setup s = { .phys = &m->vm.phys, .cpuid = &m->cpuid };
+	struct kvm_setup s = { .phys = &m->vm.phys, .cpuid = &m->cpuid, .host_is_tcg = cpuid_host_is_tcg() };
 
 	if (m->vm.cfg.irqchip == IRQCHIP_KERNEL)
 		s.chips = (struct kvm_chips){ kvm_chips_create, chips_load, chips_store, m };

@@ -203,9 +203,11 @@ static void to_and_fro(void)
 	if (!has_kvm())
 		return;
 	for (unsigned i = 0; i < 10; i++) {
-		u64 runs = vm->shared->counters.dispatches;
+		u64 runs;
 
 		switch_to(MODE_HW);
+		runs = vm->shared->counters.dispatches;
+		check_progress();
 		ck_assert_uint_eq(vm->shared->counters.dispatches, runs);
 		switch_to(MODE_BT);
 		ck_assert_uint_gt(vm->shared->counters.dispatches, runs);
