@@ -159,10 +159,10 @@ int vm_start(struct vm *vm, char *err, size_t errlen)
 	return start(vm, vm->engine, err, errlen);
 }
 
-/* Once the old executor has parked; the machine is lost if this fails. */
-static int renew(struct vm *vm, char *err, size_t errlen)
+/* Before a new executor; the machine is lost if this fails. */
+static int renew(struct vm *vm, enum engine_mode engine, char *err, size_t errlen)
 {
-	int r = machine_renew_engine(machine_of(vm));
+	int r = machine_renew_engine(machine_of(vm), engine);
 
 	if (r < 0) {
 		snprintf(err, errlen, "cannot renew the engine's memory: %s", strerror(-r));
@@ -184,16 +184,19 @@ int vm_pause(struct vm *vm, char *err, size_t errlen)
 		return r;
 	vm->paused = true;
 	vm->shared->counters.pauses++;
-	return renew(vm, err, errlen);
+	return 0;
 }
 
 int vm_resume(struct vm *vm, char *err, size_t errlen)
 {
+	int r;
+
 	if (!vm->paused)
 		return 0;
 	if (vm_stopped(vm) != STOP_NONE)
 		return stopped_meanwhile(err, errlen);
-	return start(vm, vm->engine, err, errlen);
+	r = renew(vm, vm->engine, err, errlen);
+	return r < 0 ? r : start(vm, vm->engine, err, errlen);
 }
 
 /* Is there such an engine here? */
@@ -207,19 +210,24 @@ static int check_engine(struct vm *vm, enum engine_mode to, char *err, size_t er
 	return -ENOTSUP;
 }
 
-static void note_switch(struct vm *vm, enum engine_mode to, u64 since)
+/* When a switch began, had parked the old executor, and had renewed the engine's memory. */
+struct times { u64 began, parked, renewed; };
+
+static void note_switch(struct vm *vm, enum engine_mode to, const struct times *t)
 {
 	struct counters *c = &vm->shared->counters;
+	u64 now = now_ns();
 
-	vm->last_switch_ns = now_ns() - since;
+	vm->last_switch_ns = now - t->began;
 	vm->switches++;
 	c->ns_switching += vm->last_switch_ns;
 	if (to == MODE_HW)
 		c->switches_hw++;
 	else
 		c->switches_bt++;
-	trace(engine, "switched to %s in %llu us", to == MODE_HW ? "hw" : "bt",
-	      (unsigned long long)vm->last_switch_ns / 1000);
+	trace(engine, "switched to %s in %llu us: parking %llu, renewing %llu, taking over %llu", to == MODE_HW ? "hw" : "bt",
+	      (unsigned long long)vm->last_switch_ns / 1000, (unsigned long long)(t->parked - t->began) / 1000,
+	      (unsigned long long)(t->renewed - t->parked) / 1000, (unsigned long long)(now - t->renewed) / 1000);
 }
 
 /* The new engine does not take the machine: the old one had it a moment ago. */
@@ -228,7 +236,7 @@ static int go_back(struct vm *vm, enum engine_mode from, char *err, size_t errle
 	char why[256];
 
 	vm->engine = from;
-	if (renew(vm, why, sizeof why) < 0 || start(vm, from, why, sizeof why) < 0) {
+	if (renew(vm, from, why, sizeof why) < 0 || start(vm, from, why, sizeof why) < 0) {
 		log_error("%s", why);
 		vm_stop(vm, STOP_HOST_ERROR, 0);
 	}
@@ -240,7 +248,7 @@ int vm_switch(struct vm *vm, enum engine_mode to, char *err, size_t errlen)
 	struct machine *m = machine_of(vm);
 	enum engine_mode from = vm->engine;
 	struct executor next;
-	u64 since;
+	struct times t;
 	int r;
 
 	if (to == from)
@@ -257,15 +265,22 @@ int vm_switch(struct vm *vm, enum engine_mode to, char *err, size_t errlen)
 		vm->switches++;
 		return 0;
 	}
-	since = now_ns();
-	if ((r = park(vm, err, errlen)) < 0 || (r = renew(vm, err, errlen)) < 0) {
+	t.began = now_ns();
+	r = park(vm, err, errlen);
+	t.parked = now_ns();
+	if (r == 0)
+		r = renew(vm, to, err, errlen);
+	t.renewed = now_ns();
+	if (r < 0) {
 		executor_discard(&next);
 		return r;
 	}
 	vm->engine = to;
 	if (hand_to(vm, &next, err, errlen) < 0)
 		return go_back(vm, from, err, errlen);
-	note_switch(vm, to, since);
+	note_switch(vm, to, &t);
+	if (to == MODE_HW && machine_drop_engine(m) < 0)
+		log_warn("the translator's memory cannot be given back to the host");
 	return 0;
 }
 

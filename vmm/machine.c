@@ -104,6 +104,7 @@ static void build_engine(struct machine *m)
 	struct bt_config cfg = engine_config(&vm->cfg);
 	struct counters *count = &vm->shared->counters;
 
+	m->engine_dropped = false;
 	shadow_init(m->shadow, &vm->phys, count, m->shadow_tables, m->min_addr, m->max_maps);
 	bt_init(m->bt, &cfg, &vm->phys, m->shadow, count, m->code_rw, m->code_rx, m->bt_tables);
 	m->bt->symbol = guest_symbols_find;
@@ -143,7 +144,7 @@ static void build_cpu(struct machine *m)
 	exec_fpu_init(m->exec);
 }
 
-int machine_renew_engine(struct machine *m)
+int machine_drop_engine(struct machine *m)
 {
 	u8 *end = m->slot + IN_ARENA + m->arena_size;
 
@@ -151,11 +152,23 @@ int machine_renew_engine(struct machine *m)
 	if (madvise(m->shadow, (size_t)(end - (u8 *)m->shadow), MADV_REMOVE) ||
 	    madvise(m->code_rw, m->vm.cfg.cache_size, MADV_REMOVE))
 		return -errno;
-	build_engine(m);
+	m->engine_dropped = true;
+	return 0;
+}
+
+int machine_renew_engine(struct machine *m, enum engine_mode engine)
+{
+	int r = 0;
+
 	build_exec(m);
 	connect_cpu(m);
 	vcpu_update_paging(&m->exec->v);
-	return 0;
+	if (engine == MODE_BT) {
+		if (!m->engine_dropped)
+			r = machine_drop_engine(m);
+		build_engine(m);
+	}
+	return r;
 }
 
 /*

@@ -57,6 +57,7 @@ struct machine {
 	s64 wall_clock;				/* UTC at guest time 0 */
 	lin_t min_addr;
 	u64 max_maps;
+	bool engine_dropped;			/* bt's memory is zero */
 	bool built;				/* the arena holds a machine that may have run */
 };
 
@@ -65,8 +66,13 @@ static inline struct machine *machine_of(struct vm *vm) { return (struct machine
 /* ---- machine.c ---- */
 
 struct bt_config engine_config(const struct config *cfg);
-/* No executor runs: what the last one has left of its engine is gone, and the next starts anew on the same machine. */
-int machine_renew_engine(struct machine *m);
+/*
+ * Between two executors.  Renew: the next one starts anew on the same machine, and
+ * trusts nothing that the last has left.  Drop: what bt had made is gone, its
+ * memory the host's again; takes long, and may be done while hw runs.  Negative errno.
+ */
+int machine_renew_engine(struct machine *m, enum engine_mode engine);
+int machine_drop_engine(struct machine *m);
 
 /* ---- executor.c ---- */
 
