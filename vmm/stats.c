@@ -126,19 +126,32 @@ static void line(void (*print)(const char *fmt, ...), const char *fmt, ...)
 	print("%s\n", text);
 }
 
+/* Has a section, whose rows begin at `first`, counted anything?  What the other engine would count need not fill the screen. */
+static bool counted(const struct counters *c, size_t first)
+{
+	for (size_t i = first; i < ARRAY_SIZE(rows) && rows[i].name; i++)
+		if (row_value(&rows[i], c))
+			return true;
+	return false;
+}
+
 static void print_counters(const struct counters *c, double seconds, void (*print)(const char *fmt, ...))
 {
 	unsigned section = 0;
+	bool shown = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char value[40], rate[40] = "";
 		u64 v;
 
 		if (!rows[i].name) {
+			shown = counted(c, i + 1);
 			line(print, "%s", "");
-			line(print, "%s", sections[section++].title);
+			line(print, shown ? "%s" : "%s: nothing", sections[section++].title);
 			continue;
 		}
+		if (!shown)
+			continue;
 		v = row_value(&rows[i], c);
 		format_value(value, sizeof value, v, rows[i].unit);
 		if (rows[i].unit == UNIT_count && seconds > 0)
