@@ -83,11 +83,11 @@ static void add_needs(struct confine_needs *n, const struct machine *m, const st
 {
 	*n = (struct confine_needs){
 		.ram_fd = -1, .stub_fd = -1, .library = trace_on(TRACE_translate),
-		.write_fd = { m->vm.event_fd, m->vm.shared->debugcon.doorbell_fd, report_fd }, .write_count = 3,
+		.write_fd = { m->vm.event_fd, report_fd }, .write_count = 2,
 		.close_fd = report_fd,
 	};
-	for (unsigned i = 0; i < SERIAL_MAX; i++)
-		n->write_fd[n->write_count++] = m->vm.shared->serial[i].doorbell_fd;
+	for (unsigned i = 0; i < ARRAY_SIZE(m->doorbell); i++)
+		n->write_fd[n->write_count++] = m->doorbell[i];
 	if (k) {
 		struct kvm_request requests[KVM_REQUESTS_MAX];
 		unsigned count = kvm_requests(k, requests);

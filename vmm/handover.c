@@ -154,8 +154,17 @@ static int start(struct vm *vm, enum engine_mode engine, char *err, size_t errle
 	return r < 0 ? r : hand_to(vm, &e, err, errlen);
 }
 
+/* The arena is the monitor's alone now; later, an executor may have written there. */
+static void note_doorbells(struct machine *m)
+{
+	for (unsigned i = 0; i < SERIAL_MAX; i++)
+		m->doorbell[i] = m->vm.shared->serial[i].doorbell_fd;
+	m->doorbell[SERIAL_MAX] = m->vm.shared->debugcon.doorbell_fd;
+}
+
 int vm_start(struct vm *vm, char *err, size_t errlen)
 {
+	note_doorbells(machine_of(vm));
 	return start(vm, vm->engine, err, errlen);
 }
 

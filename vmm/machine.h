@@ -53,6 +53,7 @@ struct machine {
 	struct boot_files files;
 	struct symbols *symbols;		/* --symbols FILE */
 	struct guest_symbols *names;
+	int doorbell[SERIAL_MAX + 1];		/* eventfds of the back ends, the debug console's last; as at power-on */
 	struct vcpu *frozen;			/* a dead executor's CPU, made fit to be looked at */
 	s64 wall_clock;				/* UTC at guest time 0 */
 	lin_t min_addr;
