@@ -268,6 +268,9 @@ static void write_control(struct rtc *r, unsigned i, u8 v, u64 now)
 
 	if (ran)
 		registers_from_time(r, seconds_at(r, now));
+	/* What was missed before somebody wanted interrupts is not made up for. */
+	if (i == REG_B && !(r->cmos[REG_B] & B_PIE))
+		sync_periodic(r, now);
 	if (i == REG_A)
 		r->cmos[i] = v & (u8)~A_UIP;
 	else

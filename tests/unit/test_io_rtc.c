@@ -159,6 +159,21 @@ START_TEST(flags_are_set_without_interrupts)
 }
 END_TEST
 
+START_TEST(no_old_ticks_for_new_interrupts)
+{
+	put(0xa, 0x2a);			/* 64 Hz */
+	set_time(m, now(m) + 3 * SEC);
+	put(0xb, 0x42);			/* periodic interrupts from now on */
+	get(0xc);
+	set_time(m, now(m) + SEC / 200);
+	bus_run_timers(m->bus);
+	ck_assert_uint_eq(get(0xc) & 0x40, 0);
+	set_time(m, now(m) + SEC / 64);
+	bus_run_timers(m->bus);
+	ck_assert_uint_eq(get(0xc) & 0x40, 0x40);
+}
+END_TEST
+
 START_TEST(index_is_masked)
 {
 	put(0xc0, 0x77);		/* bit 7 is the NMI mask */
@@ -182,6 +197,7 @@ int main(void)
 	tcase_add_test(t, battery_outlives_the_pc);
 	tcase_add_test(t, memory_sizes);
 	tcase_add_test(t, flags_are_set_without_interrupts);
+	tcase_add_test(t, no_old_ticks_for_new_interrupts);
 	tcase_add_test(t, index_is_masked);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
