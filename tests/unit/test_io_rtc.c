@@ -162,7 +162,7 @@ END_TEST
 START_TEST(no_old_ticks_for_new_interrupts)
 {
 	put(0xa, 0x2a);			/* 64 Hz */
-	set_time(m, now(m) + 3 * SEC);
+	set_time(m, 30 * SEC + SEC / 1000);	/* just after a tick */
 	put(0xb, 0x42);			/* periodic interrupts from now on */
 	get(0xc);
 	set_time(m, now(m) + SEC / 200);
