@@ -77,6 +77,10 @@ static void probe(struct kvm_host *h, int kvm, bool try)
 	enum assist assist = cpu_assist(&h->nested);
 	int version = ioctl(kvm, KVM_GET_API_VERSION, 0), vm;
 
+	if (version < 0) {
+		say(h, KVM_MISSING, "/dev/kvm is not KVM: %s", strerror(errno));
+		return;
+	}
 	if (version != KVM_API_VERSION) {
 		say(h, KVM_TOO_OLD, "/dev/kvm has API version %d, not %d", version, KVM_API_VERSION);
 		return;

@@ -98,6 +98,25 @@ refused 1 'only one .* stdio' run -k k --serial stdio --serial stdio
 refused 1 'only one .* stdio' run -k k --serial stdio --debugcon stdio
 refused 1 'at most 4 serial ports' run -k k --serial null --serial null --serial null --serial null --serial null
 "$ringer" doctor | grep -q '^ok .*KVM' || refused 1 '--mode=hw: .' run -k k --mode=hw
+# Hosts with another /dev/kvm: one line and status 1 under hw, bt under auto.
+if gcc -shared -fPIC -o kvm-shim.so "$source/tests/kvm-shim.c" -ldl 2>gcc.err; then
+	export LD_PRELOAD=$work/kvm-shim.so
+	while IFS=: read -r KVM_SHIM why; do
+		export KVM_SHIM
+		refused 1 "--mode=hw: .*$why" run -k k --mode=hw
+		grep -q hw-force err && fail "--hw-force is no help against '$why'"
+		refused 1 "--mode=hw: .*$why" run -k k --mode=hw --hw-force --irqchip=user
+	done <<-HOSTS
+		old:API version 11, not 12
+		lacking:lacks an MSR filter (Linux 5.10
+		busy:another hypervisor is using
+		denied:Permission denied (join the group kvm)
+		foreign:is not KVM
+	HOSTS
+	unset LD_PRELOAD KVM_SHIM
+else
+	fail "cannot build kvm-shim: $(cat gcc.err)"
+fi
 
 # ---- Files: 1, and nothing half-created ----
 head -c 4096 /dev/zero >zeros
