@@ -207,6 +207,7 @@ function terminal(   i, k, e, r, row, line, f, a, b, wide, c) {
 	}
 	for (k = 1; k <= n_engines; k++)
 		if (engine[k] in missing) print (first++ ? "" : "\nNot here:\n") sprintf("  %-10s %s", engine[k], missing[engine[k]])
+	if (!n_present) print "\nNone of the engines asked for can run here."
 	if (n_fails) print "\nFAILED:"
 	for (i = 1; i <= n_fails; i++) {
 		print "  " fail_engine[i] ", " fail_row[i] (fail_round[i] ? ", repeat " fail_round[i] : "") ": " fail_why[i]
@@ -363,7 +364,7 @@ function exits(   i, k, e, row, lo, hi, v, s, W, d, first, c, list, used, x) {
 	W = 150
 	s = svg(W + 26, 16, "axis")
 	for (d = lo; d <= hi; d++) if (hi - lo <= 4 || (d - lo) % 2 == 0) s = s text(2 + (d - lo) / (hi - lo) * W, 12, d == lo ? "start" : "middle", decade(d))
-	w("<div class=\"scroll\"><table><thead><tr><th>workload</th><th class=\"left\">engine</th><th>exits/s</th><th class=\"chart\">" s "</svg></th><th class=\"chart\">of which</th><th class=\"left\">mostly</th><th>host<br>signals/s</th><th>hidden<br>faults/s</th><th>blocks trans-<br>lated/s</th>" (n_hw ? "<th>returns to<br>Ringer/s</th>" : "") "</tr></thead><tbody>")
+	w("<div class=\"scroll\"><table class=\"dense\"><thead><tr><th>workload</th><th class=\"left\">engine</th><th>exits/s</th><th class=\"chart\">" s "</svg></th><th class=\"chart\">of which</th><th class=\"left\">mostly</th><th>host<br>signals/s</th><th>hidden<br>faults/s</th><th>blocks<br>made/s</th>" (n_hw ? "<th>returns to<br>Ringer/s</th>" : "") "</tr></thead><tbody>")
 	for (i = 1; i <= n_stat_rows; i++) {
 		row = stat_row[i]; first = 1
 		for (k = 1; k <= n_ringer; k++) {
@@ -419,7 +420,7 @@ function where_time(   i, k, e, row, s, first, used, t) {
 		for (s = 1; s <= n_slices; s++) if (share[s] > 0) used[s] = 1
 	}
 	legend(n_slices, slice_id, slice_title, used)
-	w("<div class=\"scroll\"><table><thead><tr><th>workload</th><th class=\"left\">engine</th><th class=\"chart\">of the time</th>")
+	w("<div class=\"scroll\"><table class=\"dense\"><thead><tr><th>workload</th><th class=\"left\">engine</th><th class=\"chart\">of the time</th>")
 	for (s = 1; s <= n_slices; s++) if (used[s]) w("<th>" key(slice_id[s]) short_slice(slice_id[s]) "<br>%</th>")
 	w("<th>translating<br>%</th></tr></thead><tbody>")
 	for (i = 1; i <= n_stat_rows; i++) {
