@@ -10,7 +10,6 @@
 
 /* One counter of KVM's statistics file, and the one of ours that follows it. */
 struct kvm_stat {
-
 	u64 offset;		/* in the file */
 	u16 counter;		/* offset in struct counters */
 	u64 last;
