@@ -2,7 +2,8 @@
 #
 #   awk -f compare.awk -v html=FILE -v json=FILE -v css=FILE bench/rows RAW
 #
-# A table to stdout, a page and JSON to the files.  Any awk; UTF-8 passes through as bytes, so the terminal's part is ASCII.
+# A table to stdout, a page and JSON to the files.  For mawk and gawk; UTF-8 passes through as bytes, so the terminal's
+# part is ASCII.
 # Everything is a median over the repeats; rates are medians of the rates of the repeats.
 
 # ---- input ----
@@ -92,7 +93,7 @@ function esc(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); gsub(/>/, "\\
 function quoted(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); gsub(/\t/, "\\t", s); gsub(/\n/, "\\n", s); return "\"" s "\"" }
 function number(x) { return x == "" ? "null" : sprintf("%.9g", x) }
 function w(s) { print s > html }
-function j(s) { printf "%s", s > json }
+function put(s) { printf "%s", s > json }
 
 # ---- tables of what there is to say ----
 
@@ -126,12 +127,12 @@ BEGIN {
 	slice("monitor", "ns_monitor", "Ringer: faults, translation, dispatch, devices")
 	slice("idle", "ns_idle", "idle: the guest has halted")
 }
-function cause(id, text, bt, hw,   k, n, i) {
-	cause_id[++n_causes] = id; cause_title[n_causes] = text; cause_keys["bt", n_causes] = bt; cause_keys["hw", n_causes] = hw
+function cause(id, what, bt, hw) {
+	cause_id[++n_causes] = id; cause_title[n_causes] = what; cause_keys["bt", n_causes] = bt; cause_keys["hw", n_causes] = hw
 	if (hw != "*") hw_named = hw_named " " hw
 	bt_all = bt_all " " bt
 }
-function slice(id, key, text) { slice_id[++n_slices] = id; slice_key[n_slices] = key; slice_title[n_slices] = text; all_ns = all_ns " " key }
+function slice(id, counter, what) { slice_id[++n_slices] = id; slice_key[n_slices] = counter; slice_title[n_slices] = what; }
 function kind(e) { return e == "bt" ? "bt" : e ~ /^hw_/ ? "hw" : "" }
 
 # Exits a second in all, and of one cause.
@@ -171,7 +172,7 @@ function terminal(   i, k, e, r, row, line, f, a, b, wide, c) {
 		print ""
 	}
 	print meta["cpu"] ", " meta["cpus"] " CPUs, Linux " meta["kernel"] "; guest " meta["guest"]
-	print "medians of " meta["repeats"] (meta["repeats"] == 1 ? " repeat" : " repeats") "; load " meta["load"] " before, " ("load_after" in meta ? meta["load_after"] : "?") " after"
+	print "medians of " meta["repeats"] (meta["repeats"] == 1 ? " repeat" : " repeats") "; load " meta["load"] " before, " (meta["load_after"] != "" ? meta["load_after"] : "?") " after"
 	print ""
 	wide = 36
 	line = sprintf("%-" wide "s %-4s", "", "unit")
@@ -232,7 +233,7 @@ function svg(width, height, what) { return sprintf("<svg width=\"%d\" height=\"%
 # 10^d as a reader wants it: 0.1, 1, 10, 1k, 1M
 function decade(d) { return d < 0 ? sprintf("%." (-d) "f", 10 ^ d) : d >= 6 ? sprintf("%.0fM", 10 ^ (d - 6)) : d >= 3 ? sprintf("%.0fk", 10 ^ (d - 3)) : sprintf("%.0f", 10 ^ d) }
 function range(list, n) { return n < 2 ? "" : show(least(list)) " … " show(most(list)) }
-function count(list,   a) { return split(list, a, " ") }
+function count(list) { return sort_list(list) }
 
 # ---- the page: how times compare ----
 
@@ -313,7 +314,10 @@ function cards(   i, k, e, row, top, s, m, W) {
 			w("<tr><td>" key(e) esc(label[e]) "</td>")
 			if (m == "") { w("<td class=\"left failed\" colspan=\"4\">failed</td></tr>"); continue }
 			s = svg(W, 16, label[e] ": " show(m) " " unit[row]) vline(0.5, 0, 16, "zero")
-			if (top > 0) s = s rect(0.5, 2, m / top * (W - 4), 12, e, label[e] ": " show(m) " " unit[row]) whisker(0.5 + least(values[e, row]) / top * (W - 4), 0.5 + most(values[e, row]) / top * (W - 4), 8, 4)
+			if (top > 0) {
+				s = s rect(0.5, 2, m / top * (W - 4), 12, e, label[e] ": " show(m) " " unit[row])
+				s = s whisker(0.5 + least(values[e, row]) / top * (W - 4), 0.5 + most(values[e, row]) / top * (W - 4), 8, 4)
+			}
 			w("<td class=\"chart\">" s "</svg></td><td>" show(m) (failed[e, row] != "" ? " <span class=\"failed\" title=\"" esc(failed[e, row]) "\">!</span>" : "") "</td><td class=\"soft\">" range(values[e, row], count(values[e, row])) "</td><td class=\"soft\">" count(values[e, row]) "</td></tr>")
 		}
 		w("</tbody></table></div>")
@@ -489,55 +493,65 @@ function page(   line, k, i, e, n) {
 
 function list_of(list,   a, n, i, s) { n = split(list, a, " "); s = ""; for (i = 1; i <= n; i++) s = s (i > 1 ? ", " : "") number(a[i]); return "[" s "]" }
 function programs(   k, i, e, row, q, sep, sep2, name, x, f) {
-	j("{\n  \"meta\": {"); sep = ""
-	for (name in meta) if (meta[name] != "") { j(sep "\n    " quoted(name) ": " quoted(meta[name])); sep = "," }
-	j("\n  },\n  \"lab\": " ("lab" in meta ? "true" : "false") ",\n  \"engines\": ["); sep = ""
+	put("{\n  \"meta\": {"); sep = ""
+	for (name in meta) if (meta[name] != "") { put(sep "\n    " quoted(name) ": " quoted(meta[name])); sep = "," }
+	put("\n  },\n  \"lab\": " ("lab" in meta ? "true" : "false") ",\n  \"engines\": ["); sep = ""
 	for (k = 1; k <= n_engines; k++) {
 		e = engine[k]
 		if (!(e in there) && !(e in missing)) continue
-		j(sep "\n    { \"name\": " quoted(e) ", \"what\": " quoted(long[e]) ", \"available\": " (e in there ? "true" : "false") ", \"why_not\": " (e in missing ? quoted(missing[e]) : "null") " }"); sep = ","
+		put(sep "\n    { \"name\": " quoted(e) ", \"what\": " quoted(long[e]) ", \"available\": " (e in there ? "true" : "false") ", \"why_not\": " (e in missing ? quoted(missing[e]) : "null") " }"); sep = ","
 	}
-	j("\n  ],\n  \"rows\": ["); sep = ""
+	put("\n  ],\n  \"rows\": ["); sep = ""
 	for (i = 1; i <= n_rows; i++) {
 		row = rows[i]
-		j(sep "\n    { \"name\": " quoted(row) ", \"title\": " quoted(title[row]) ", \"unit\": " quoted(unit[row]) ",\n      \"results\": {"); sep = ","; sep2 = ""
+		put(sep "\n    { \"name\": " quoted(row) ", \"title\": " quoted(title[row]) ", \"unit\": " quoted(unit[row]) ",\n      \"results\": {"); sep = ","; sep2 = ""
 		for (k = 1; k <= n_present; k++) {
 			e = present[k]
 			if (values[e, row] == "" && failed[e, row] == "") continue
-			j(sep2 "\n        " quoted(e) ": { \"median\": " number(mid(e, row)) ", \"min\": " number(least(values[e, row])) ", \"max\": " number(most(values[e, row])) ", \"values\": " list_of(values[e, row]) ", \"failed\": " (failed[e, row] != "" ? quoted(failed[e, row]) : "null") " }"); sep2 = ","
+			put(sep2 "\n        " quoted(e) ": { \"median\": " number(mid(e, row)) ", \"min\": " number(least(values[e, row])) ", \"max\": " number(most(values[e, row])) ", \"values\": " list_of(values[e, row]) ", \"failed\": " (failed[e, row] != "" ? quoted(failed[e, row]) : "null") " }"); sep2 = ","
 		}
-		j("\n      },\n      \"ratios\": {"); sep2 = ""
+		put("\n      },\n      \"ratios\": {"); sep2 = ""
 		for (k = 1; k <= n_shown; k++) {
 			split(shown[k], f, "/"); x = over(mid(f[1], row), mid(f[2], row))
 			if (x == "") continue
-			j(sep2 " " quoted(shown[k]) ": " number(x)); sep2 = ","
+			put(sep2 " " quoted(shown[k]) ": " number(x)); sep2 = ","
 		}
-		j(" },\n      \"statistics\": {"); sep2 = ""
-		for (k = 1; k <= n_ringer; k++) if (has_stats(ringer[k], row)) { j(sep2 "\n        " quoted(ringer[k]) ": "); statistics(ringer[k], row); sep2 = "," }
-		j("\n      } }")
+		put(" },\n      \"statistics\": {"); sep2 = ""
+		for (k = 1; k <= n_ringer; k++) if (has_stats(ringer[k], row)) { put(sep2 "\n        " quoted(ringer[k]) ": "); statistics(ringer[k], row); sep2 = "," }
+		put("\n      } }")
 	}
-	j("\n  ],\n  \"failures\": ["); sep = ""
+	put("\n  ],\n  \"failures\": ["); sep = ""
 	for (i = 1; i <= n_fails; i++) {
-		j(sep "\n    { \"engine\": " quoted(fail_engine[i]) ", \"row\": " quoted(fail_row[i]) ", \"repeat\": " fail_round[i] ", \"why\": " quoted(fail_why[i]) ", \"console\": " quoted(fail_log[i]) " }"); sep = ","
+		put(sep "\n    { \"engine\": " quoted(fail_engine[i]) ", \"row\": " quoted(fail_row[i]) ", \"repeat\": " fail_round[i] ", \"why\": " quoted(fail_why[i]) ", \"console\": " quoted(fail_log[i]) " }"); sep = ","
 	}
-	j("\n  ]\n}\n")
+	put("\n  ]\n}\n")
 }
 function statistics(e, row,   q, name, sep, x, c, s) {
-	j("{ \"exits_per_second\": " number(median(exit_rates(e, row))) ", \"exits_per_second_of\": {"); sep = ""
-	for (c = 1; c <= n_causes; c++) if ((x = cause_rate(e, row, c)) > 0) { j(sep " " quoted(cause_id[c]) ": " number(x)); sep = "," }
+	put("{ \"exits_per_second\": " number(median(exit_rates(e, row))) ", \"exits_per_second_of\": {"); sep = ""
+	for (c = 1; c <= n_causes; c++) if ((x = cause_rate(e, row, c)) > 0) { put(sep " " quoted(cause_id[c]) ": " number(x)); sep = "," }
 	time_shares(e, row)
-	j(" }, \"time\": {"); sep = ""
-	for (s = 1; s <= n_slices; s++) { j(sep " " quoted(slice_id[s]) ": " number(share[s])); sep = "," }
-	j(" },\n          \"counters_per_second\": {"); sep = ""
+	put(" }, \"time\": {"); sep = ""
+	for (s = 1; s <= n_slices; s++) { put(sep " " quoted(slice_id[s]) ": " number(share[s])); sep = "," }
+	put(" },\n          \"counters_per_second\": {"); sep = ""
 	for (q = 1; q <= n_keys; q++) {
 		name = key_list[q]
 		if (!is_rate(name) || (x = rate(e, row, name)) == "" || x <= 0) continue
-		j(sep " " quoted(name) ": " number(x)); sep = ","
+		put(sep " " quoted(name) ": " number(x)); sep = ","
 	}
-	j(" } }")
+	put(" } }")
 }
 
 END {
+	# gawk 5.2 goes wrong on functions that are given an element that has never been assigned.
+	for (k = 1; k <= n_engines; k++) for (i = 1; i <= n_known; i++) {
+		values[engine[k], known[i]] = values[engine[k], known[i]] ""
+		failed[engine[k], known[i]] = failed[engine[k], known[i]] ""
+		stat_rounds[engine[k], known[i]] = stat_rounds[engine[k], known[i]] ""
+	}
+	n = split("cpu cpus kernel load load_after ringer command when repeats idle rows guest revision qemu lab_host", f, " ")
+	for (i = 1; i <= n; i++) meta[f[i]] = meta[f[i]] ""
+	for (i = 1; i <= n_fails; i++) fail_log[i] = fail_log[i] ""
+
 	for (i = 1; i <= n_known; i++) if (has_row[known[i]] && (" " meta["rows"] " ") ~ (" " known[i] " ")) rows[++n_rows] = known[i]
 	for (k = 1; k <= n_engines; k++) {
 		e = engine[k]
