@@ -50,7 +50,7 @@ int main(void)
 		CHECK_EQ(T.s.eax, 1);
 		group(user ? "#UD at CPL 3" : "#UD at CPL 0");
 		RUN(s_ud2, 6, 0, s_ud2_f);
-		if (!is_qemu())		/* hw-only: TCG 7.2 ignores LOCK before MOV */
+		if (hw())		/* hw-only: TCG 7.2 ignores LOCK before MOV */
 			RUN(s_udlock, 6, 0, s_udlock_f);
 		RUN(s_udlea, 6, 0, s_udlea_f);
 		RUN(s_udmovcs, 6, 0, s_udmovcs_f);

@@ -44,7 +44,7 @@ int main(void)
 	CHECK_EQ(T.s.eax, 5);
 	CHECK_EQ(T.s.esi, VA + 8);
 	run(rmw, VA + 12, 5);
-	CHECK_TRAP(&T, 14, is_qemu() ? 0 : 2, rmw_f);	/* hw-only: TCG reads first; CPUs want write permission at once */
+	CHECK_TRAP(&T, 14, hw() ? 2 : 0, rmw_f);	/* hw-only: TCG reads first; CPUs want write permission at once */
 	run(jmp_to, VA + 16, 0);
 	CHECK_TRAP(&T, 14, 0, VA + 16);
 	CHECK_EQ(T.cr2, VA + 16);

@@ -45,21 +45,18 @@ static u32 rnd(void)
 }
 
 /*
- * Is the CPU emulated by QEMU, be it below KVM, or only its name?  TCG 7.2 checks no limits; and a guest of its SVM
- * cannot use the AVX that CPUID offers.
+ * TCG 7.2 checks no limits.  Its SVM (lab) forgets STI's shadow over an exit; leaves armed breakpoints in force outside of
+ * the guest, which can crash QEMU; and does not intercept XSETBV, so that a guest which begins under KVM must leave AVX
+ * alone (`avx' on the command line: it does not).
  */
-static bool limits, avx;
+static bool limits, lab, avx;
 static void look_at_cpu(void)
 {
-	u32 r[12];
-	for (u32 i = 0; i < 3; i++)
-		cpuid(0x80000002 + i, 0, r + 4 * i);
-	bool tcg = is_qemu();
-	for (u32 i = 0; i + 8 <= sizeof(r); i++)
-		tcg |= memcmp((u8 *)r + i, "QEMU TCG", 8) == 0;
-	limits = !tcg;
+	u32 r[4];
+	limits = hw();
+	lab = on_tcg() && !is_qemu();
 	cpuid(1, 0, r);
-	if ((r[2] >> 26 & 1) && (r[2] >> 28 & 1) && (!tcg || is_qemu())) {
+	if ((r[2] >> 26 & 1) && (r[2] >> 28 & 1) && (!lab || has_word(cmdline, "avx"))) {
 		wcr4(rcr4() | CR4_OSXSAVE);
 		asm volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
 		avx = true;
@@ -343,13 +340,14 @@ static void system_registers(void)
 	for (u32 i = 0; i < 4; i++)
 		d[i] = (u32)no_tss.cr3 + 0x1234560 + (rnd() & 0xfff0);
 	asm volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3" : : "r"(d[0]), "r"(d[1]), "r"(d[2]), "r"(d[3]));
-	asm volatile("mov %0, %%dr6; mov %1, %%dr7" : : "r"(0xffff4ff5), "r"(0xdddd0755));	/* armed, on memory that nobody writes */
+	u32 dr7 = lab ? 0xdddd0700 : 0xdddd0755;	/* armed, on memory that nobody writes */
+	asm volatile("mov %0, %%dr6; mov %1, %%dr7" : : "r"(0xffff4ff5), "r"(dr7));
 	wcr2(0xc0ffee00);
 	spin_kernel(10, false);
 	spin_user(10);
 	SAME(rcr2(), 0xc0ffee00);
 	SAME(rdr6(), 0xffff4ff5);
-	SAME(rdr7(), 0xdddd0755);
+	SAME(rdr7(), dr7);
 	asm volatile("mov %0, %%dr7" : : "r"(0x400));
 #define DR(i) asm volatile("mov %%dr" #i ", %0" : "=r"(v)); SAME(v, d[i])
 	DR(0); DR(1); DR(2); DR(3);
@@ -584,7 +582,8 @@ static void shadows(void)
 	SAME(T.vector, T_DONE);
 	SAME(T.s.eax, 300);
 	SAME(shadow, 300);
-	SAME(shadow_wrong, 0);
+	if (!lab)
+		SAME(shadow_wrong, 0);
 }
 
 /* ---- traps, system calls ---- */

@@ -243,6 +243,20 @@ bool is_qemu(void)
 	return r[1] == 0x54474354;	/* "TCGT" */
 }
 
+/* In the lab the machine is Ringer's, and only the CPU's name tells. */
+bool on_tcg(void)
+{
+	u32 r[12];
+	if (is_qemu())
+		return true;
+	for (u32 i = 0; i < 3; i++)
+		cpuid(0x80000002 + i, 0, r + 4 * i);
+	for (u32 i = 0; i + 8 <= sizeof(r); i++)
+		if (memcmp((u8 *)r + i, "QEMU TCG", 8) == 0)
+			return true;
+	return false;
+}
+
 /* ---- descriptor tables ---- */
 
 struct __attribute__((packed)) dtr { u16 limit; u32 base; };

@@ -45,8 +45,9 @@ void check_eq_(u32 a, u32 b, const char *what, int line);
 #define CHECK_EQ(a, b) check_eq_((u32)(a), (u32)(b), #a " == " #b, __LINE__)
 extern const char *cmdline;		/* of the multiboot information, or "" */
 extern u32 mb_magic, mb_info;
-bool is_qemu(void);
-static inline bool hw(void) { return !is_qemu(); }	/* guards cases that are hw-only: TCG 7.2 is known to differ from CPUs */
+bool is_qemu(void);			/* the whole machine is QEMU's */
+bool on_tcg(void);			/* the CPU is TCG: QEMU's, or hw mode's in the lab (scripts/svm-host) */
+static inline bool hw(void) { return !on_tcg(); }	/* guards cases that are hw-only: TCG 7.2 is known to differ from CPUs */
 
 /*
  * KNOWN(c, why): architecturally required, but a known limitation of direct execution or translation, named in
