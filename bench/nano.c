@@ -180,6 +180,7 @@ static const struct row rows[] = {
 	{ "call_ret", false, op_call_ret, 16, 0, 0, ANY, p_nothing },
 	{ "call_mem", false, op_call_mem, 16, 0, 0, ANY, p_nothing },
 	{ "call_many", false, op_call_many, 1, 0, 0, ANY, p_nothing },
+	{ "call_clash", false, op_call_clash, 16, 0, 0, ANY, p_nothing },
 	{ "ucall_ret", true, uop_call_ret, 1, 0, 0, ANY, p_nothing },
 	{ "cli_sti", false, op_cli_sti, 8, 0, 0, ANY, p_nothing },
 	{ "pushf_popf", false, op_pushf_popf, 16, 0, 0, ANY, p_nothing },

@@ -29,6 +29,7 @@ LOOP(op_loop, "");
 LOOP(op_call_ret, REPT(16, "call nano_ret"));
 LOOP(op_call_mem, REPT(16, "call *nano_targets"));
 LOOP(op_call_many, "and $7, %edx; call *nano_targets(,%edx,4); inc %edx");
+LOOP(op_call_clash, REPT(8, "call *nano_clash; call *nano_clash + 4"));
 LOOP(op_pushf_popf, REPT(16, "pushf; popf"));
 LOOP(op_load_ds, REPT(16, "mov %ebx, %ds"));
 LOOP(op_cpuid, "mov %ecx, %esi; mov %edi, %ebp; xor %eax, %eax; cpuid; mov %ebp, %edi; mov %esi, %ecx; xor %ebp, %ebp");
@@ -37,7 +38,9 @@ LOOP(op_rdtsc, REPT(16, "rdtsc"));
 /* Eight functions that return; nano_ret is the first. */
 asm(".pushsection .text\n\t.balign 16\nnano_ret:\n\t"
     ".rept 8\n\tret\n\t.balign 16, 0x90\n\t.endr\n\t.popsection\n\t"
-    ".pushsection .data\n\t.balign 64\nnano_targets:\n\t"
+    /* Two whose addresses have the low 16 bits in common. */
+    ".pushsection .text\n\t.balign 16\nnano_near: ret\n\t.skip 65535, 0x90\nnano_far: ret\n\t.popsection\n\t"
+    ".pushsection .data\n\t.balign 64\nnano_clash: .long nano_near, nano_far\nnano_targets:\n\t"
     ".irp i, 0, 1, 2, 3, 4, 5, 6, 7\n\t.long nano_ret + 16 * \\i\n\t.endr\n\t.popsection");
 
 /* unsigned nano_call(op, n, esi, edi, ebx): the time; *nano_sum is EBP in the end. */

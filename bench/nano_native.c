@@ -2,13 +2,14 @@
  * The part of the nanobenchmark that ring 3 can run on the host itself, by the
  * same loops (nano.h), as a 32-bit program.  System calls are the host kernel's
  * getpid, which does more than the guest's handler of three instructions.
- * Arguments: the number of samples; how long one should last, in cycles.
+ * Arguments: the number of samples, and rows (none: all).
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "nano.h"
 
-enum { MAX_SAMPLES = 255 };
+enum { MAX_SAMPLES = 255, LENGTH = 200000 };
 
 unsigned nano_sum;
 
@@ -23,6 +24,7 @@ static const struct row {
 	{ "call_ret", op_call_ret, 16 },
 	{ "call_mem", op_call_mem, 16 },
 	{ "call_many", op_call_many, 1 },
+	{ "call_clash", op_call_clash, 16 },
 	{ "pushf_popf", op_pushf_popf, 16 },
 	{ "load_ds", op_load_ds, 16 },
 	{ "rdtsc", op_rdtsc, 16 },
@@ -34,14 +36,18 @@ static const struct row {
 int main(int argc, char **argv)
 {
 	static unsigned v[MAX_SAMPLES], loop[MAX_SAMPLES];
-	unsigned samples = argc > 1 ? strtoul(argv[1], NULL, 10) : 51, length = argc > 2 ? strtoul(argv[2], NULL, 10) : 200000, ds;
+	unsigned samples = argc > 1 ? strtoul(argv[1], NULL, 10) : 51, ds;
 
 	samples = samples < 3 ? 3 : samples > MAX_SAMPLES ? MAX_SAMPLES : samples;
 	__asm__("mov %%ds, %0" : "=r"(ds));
 	for (unsigned k = 0; k < sizeof rows / sizeof *rows; k++) {
-		unsigned n = 16;
+		unsigned n = 16, wanted = argc < 3;
 
-		while (n < 1u << 20 && nano_call(rows[k].loop, n, 0, 0, ds) < length)
+		for (int a = 2; a < argc; a++)
+			wanted |= strcmp(argv[a], rows[k].name) == 0;
+		if (!wanted)
+			continue;
+		while (n < 1u << 20 && nano_call(rows[k].loop, n, 0, 0, ds) < LENGTH)
 			n *= 2;
 		for (unsigned i = 0; i < samples; i++) {
 			v[i] = nano_call(rows[k].loop, n, 0, 0, ds);
