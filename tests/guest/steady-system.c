@@ -198,13 +198,16 @@ static void on_posix_timer(int sig)
 	posix_last = read_clock(CLOCK_MONOTONIC);
 }
 
-/* None may die, none may fire too often.  Below half of what is due counts as dying. */
+/*
+ * None may die, none may fire too often.  Below half of what is due counts as dying; a tenth on slow machines, where
+ * signals that come before the last was taken are one.
+ */
 static void check_timer(const char *name, u32 events, u64 last, u64 began, u64 now, u32 period)
 {
 	u64 due = (now - began) / (period * (u64)MS);
 
 	CHECK_MSG(last + opt.window * (u64)MS >= now, "%s has not fired for %llu ms, after %u events", name, (now - last) / MS, events);
-	CHECK_MSG(now - began < opt.window * (u64)MS || events >= due / 2, "%s fired %u times, not %llu", name, events, due);
+	CHECK_MSG(now - began < opt.window * (u64)MS || events >= due / (opt.light ? 10 : 2), "%s fired %u times, not %llu", name, events, due);
 	CHECK_MSG(events <= due + 2, "%s fired %u times, not %llu", name, events, due);
 }
 
