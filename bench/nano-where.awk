@@ -1,16 +1,18 @@
-# Sorts the samples of 'perf script -F comm,ip,sym,dso' by component, for bench/nano-where.
+# Sorts the samples of 'perf script -F comm,ip,sym,dso' by component, for bench/nano-where.  prepared: munmap is the
+# row's preparation, which is not in ns, its figure.
 function has(s) { return index(chain, " " s) }
 function component() {
 	if (comm !~ /exec/) return "(monitor)"
 	if (has("perf_event_mmap")) return "(perf)"
 	if (has("__x64_sys_mmap") || has("vm_mmap_pgoff"))
 		return has("__mm_populate") ? "mmap: the pages (populate)" : "mmap: the mapping"
+	if (prepared && has("__x64_sys_munmap")) return "(preparation)"
 	if (has("__x64_sys_munmap") || has("__vm_munmap"))
 		return has("unmap_vmas") || has("free_pgtables") || has("tlb_finish_mmu") ? "munmap: the pages" : "munmap: the mapping"
 	if (has("__x64_sys_mprotect") || has("do_mprotect_pkey")) return "mprotect"
 	if (has("__x64_sys_futex")) return "futex"
 	if (has("timer_settime")) return "timer_settime"
-	if (has("rt_sigreturn")) return "sigreturn"
+	if (has("__x64_sys_rt_sigreturn") || has("__do_sys_rt_sigreturn")) return "sigreturn"
 	if (has("do_int80_emulation") && !has("arch_do_signal_or_restart") && !has("force_sig")) return "host: INT $0x80's entry"
 	if (has("arch_do_signal_or_restart") || has("get_signal")) return "signal: frame and FPU state"
 	if (has("force_sig")) return "signal: raised"
