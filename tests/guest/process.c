@@ -213,8 +213,9 @@ TEST(exec_errors)
 
 TEST(wait_statuses)
 {
-	int st, pid = SYS(fork());
+	int st, go[2], pid = SYS(fork());
 	siginfo_t si;
+	char c;
 
 	if (pid == 0) {
 		raise(SIGKILL);
@@ -223,20 +224,24 @@ TEST(wait_statuses)
 	CHECK_EQ(SYS(waitpid(pid, &st, 0)), pid);
 	CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL);
 
+	SYS(pipe(go));
 	pid = SYS(fork());
 	if (pid == 0) {
 		raise(SIGSTOP);
-		_exit(9);
+		_exit(read(go[0], &c, 1) == 1 ? 9 : 1);	/* not before it was seen to go on */
 	}
 	CHECK_EQ(SYS(waitpid(pid, &st, WUNTRACED)), pid);
 	CHECK(WIFSTOPPED(st) && WSTOPSIG(st) == SIGSTOP);
 	SYS(kill(pid, SIGCONT));
 	CHECK_EQ(SYS(waitpid(pid, &st, WCONTINUED)), pid);
 	CHECK(WIFCONTINUED(st));
+	CHECK_EQ(write(go[1], "", 1), 1);
 	SYS(waitid(P_PID, pid, &si, WEXITED | WNOWAIT));
 	CHECK_EQ(si.si_pid, pid);
 	CHECK_EQ(si.si_status, 9);
 	check_wait(pid, 9);
+	close(go[0]);
+	close(go[1]);
 }
 
 TEST(orphans)
