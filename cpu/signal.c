@@ -52,12 +52,18 @@ static void regs_from_frame(struct exec *x, const s64 *g)
 	x->v.flags = (u32)g[G_EFL] & EFLAGS_ARITH;
 }
 
-struct exec *exec_current(void)
+/* What is at the low end of an alternate stack. */
+struct stack_owner { struct exec *x; struct space *s; };
+
+struct exec *exec_current(struct space **s)
 {
+	const struct stack_owner *o;
 	u64 sp;
 
 	__asm__("mov %%rsp, %0" : "=r"(sp));
-	return *(struct exec **)(sp & ~(u64)(ALT_STACK_SIZE - 1));
+	o = (const struct stack_owner *)(sp & ~(u64)(ALT_STACK_SIZE - 1));
+	*s = o->s;
+	return o->x;
 }
 
 static void count_signal(struct counters *c, int sig)
@@ -80,7 +86,8 @@ static bool within(u64 rip, const u8 *begin, const u8 *end)
 
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
-	struct exec *x = exec_current();
+	struct space *s;
+	struct exec *x = exec_current(&s);
 	struct ucontext_t *uc = context;
 	s64 *g = (s64 *)uc->uc_mcontext.gregs;
 	struct sig_frame f = {
@@ -92,6 +99,10 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	bool stepped = false;
 	u64 ret;
 
+	if (sig == SIG_KICK && si->si_code == SI_TIMER)
+		s->armed_deadline = ~0ull;
+	if (sig == SIG_KICK && x->space != s)
+		return;			/* the vCPU is elsewhere, and knows (vm_kick) */
 	count_signal(x->v.count, sig);
 	if (sig == SIG_KICK) {
 		x->attention = 1;
@@ -177,13 +188,13 @@ struct kernel_sigaction {
 
 #define SA_RESTORER_ 0x04000000ul
 
-static int install(struct exec *x, const int *signals, unsigned n, void (*handler)(int, siginfo_t *, void *))
+static int install(struct exec *x, struct space *s, const int *signals, unsigned n, void (*handler)(int, siginfo_t *, void *))
 {
-	stack_t ss = { .ss_sp = x->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
+	stack_t ss = { .ss_sp = s->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
 	u64 none = 0;
 	long r;
 
-	*(struct exec **)x->alt_stack = x;
+	*(struct stack_owner *)s->alt_stack = (struct stack_owner){ x, s };
 	r = sys3(SYS_sigaltstack, (long)&ss, 0, 0);
 	if (r < 0)
 		return (int)r;
@@ -200,18 +211,18 @@ static int install(struct exec *x, const int *signals, unsigned n, void (*handle
 	return (int)sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
 }
 
-int exec_signals_attach(struct exec *x)
+int exec_signals_attach(struct exec *x, struct space *s)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIG_KICK };
 
-	return install(x, signals, ARRAY_SIZE(signals), on_signal);
+	return install(x, s, signals, ARRAY_SIZE(signals), on_signal);
 }
 
-int exec_kicks_attach(struct exec *x, void (*handler)(int, siginfo_t *, void *))
+int exec_kicks_attach(struct exec *x, struct space *s, void (*handler)(int, siginfo_t *, void *))
 {
 	static const int signals[] = { SIG_KICK };
 
-	return install(x, signals, ARRAY_SIZE(signals), handler);
+	return install(x, s, signals, ARRAY_SIZE(signals), handler);
 }
 
 /* ---- FPU state ---- */
