@@ -354,6 +354,8 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 		goto fail_errno;
 	m->vm.cfg = *cfg;
 	m->vm.engine = cfg->mode;
+	if (!cfg->executors)
+		m->vm.cfg.executors = 1;
 	m->vm.event_fd = m->ram_fd = m->code_fd = m->user_fd = -1;
 	if (boot_read_files(&m->files, cfg->kernel, cfg->initrd, cfg->append ? cfg->append : "", err, errlen) < 0)
 		goto fail;
