@@ -101,6 +101,8 @@ struct site {
 	u32 key;	/* guest physical address of the instruction */
 	u8 form[2];	/* enum site_form, by slot */
 	u8 emulated[2];	/* times performed by hand */
+	bool fleeting;	/* by hand because of fleeting pages (cpu/space.h) */
+	bool loops;	/* not any more: too many accesses at a time */
 	u16 smc;	/* times it wrote to a code page lately */
 	u32 smc_since;	/* guest time (ms) at which this count began */
 };
@@ -177,8 +179,13 @@ static inline u32 block_id(const struct bt *bt, const struct block *b) { return 
 
 /* ---- site.c ---- */
 
+/* So many accesses by hand without an INVLPG between are a loop, for which a mapping pays. */
+#define BY_HAND_LIMIT 128u
+
 struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
+/* The instruction at v.eip has made BY_HAND_LIMIT accesses in a row: if fleeting pages are why it does, they no longer are. */
+void site_loops(struct exec *x);
 
 /* ---- translate.c ---- */
 

@@ -112,6 +112,7 @@ struct exec {
 	u32 vsyscall_offset;	/* of the patched entry in its page; the page is at shadow->patch_lin */
 	u32 landing_flags;	/* EFLAGS of user code at the last fast system call */
 	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
+	u32 by_hand;		/* accesses by hand since the last INVLPG */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];

@@ -235,11 +235,21 @@ void space_invlpg(struct exec *x, lin_t lin)
 {
 	struct pool *p = x->pool;
 	const struct walk_ctx *w = &x->v.walk;
+	bool kernel;
 
 	shadow_invlpg(p->code, w, lin);
+	kernel = (x->shadow->entry[lin >> PAGE_SHIFT] & (SP_MAPPED | SP_USER)) == SP_MAPPED;
 	shadow_invlpg(x->shadow, w, lin);
+	if (kernel && !shadow_mapped(x->shadow, lin) && p->fleeting[lin >> PAGE_SHIFT] < FLEETING)
+		p->fleeting[lin >> PAGE_SHIFT]++;
+	x->by_hand = 0;
 	p->flushed[p->flushes++ % LOG_FLUSHES] = lin >> PAGE_SHIFT;
 	x->space->flushes_seen++;
+}
+
+bool space_fleeting(const struct exec *x, lin_t lin)
+{
+	return x->pool->fleeting[lin >> PAGE_SHIFT] == FLEETING;
 }
 
 void space_change_mode(struct exec *x)
