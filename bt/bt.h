@@ -14,6 +14,7 @@
  *   callout.c     the C side of instructions that are not translated inline
  *   callout_string.c  ...and of string instructions
  *   run.c         the dispatcher
+ *   hot.c         programs that are translated for their INT 0x80s
  *   disasm.c      listings for people (Capstone)
  *
  * A block's host code contains no absolute addresses but those of the monitor's
@@ -105,6 +106,20 @@ struct site {
 	u32 smc_since;	/* guest time (ms) at which this count began */
 };
 
+/* What is known of a program that uses INT 0x80 (hot.c). */
+struct hot_space {
+	u32 cr3;
+	bool hot;	/* translated... */
+	bool away;	/* ...but on the CPU until its next INT 0x80 */
+	u32 heat;	/* INT 0x80s through SIGSYS in close succession */
+	u32 limit;	/* so many of them make it hot; 0: free entry */
+	u64 last;	/* guest time of the last one, ns */
+	u64 ran;	/* ns in translated code since the last system call */
+	s64 credit;	/* ns saved by translating, less what it cost */
+};
+
+#define HOT_SPACES 64u
+
 struct profile_block { u32 eip; u64 runs; };
 
 struct bt_config {
@@ -132,6 +147,8 @@ struct bt {
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
 	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
+	struct hot_space *hot;	/* the current address space's; NULL: not looked up */
+	struct hot_space hot_spaces[HOT_SPACES];
 	/* Name of a guest address for listings; may be NULL. */
 	const char *(*symbol)(void *opaque, u32 addr, u32 *offset);
 	void *symbol_opaque;
@@ -191,6 +208,22 @@ struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
  * raised (v->exc is set).  The guest's FPU state must be saved (Zydis).
  */
 struct block *translate(struct bt *bt, struct exec *x, unsigned flags);
+
+/* ---- hot.c ---- */
+
+/* Is the program at hand, which could run directly, to be translated? */
+bool hot_now(struct bt *bt, struct exec *x);
+/* INT 0x80 has come as SIGSYS. */
+void hot_slow_int(struct bt *bt, struct exec *x);
+/* A hot program has run for so long in its translation; ... */
+void hot_ran(struct bt *bt, u64 ns);
+/* ...has cost so much on top of that. */
+void hot_charge(struct bt *bt, u64 ns);
+#define HOT_WRITE_NS 3000	/* what a write to a page with translated code costs */
+/* Callouts of hot programs' translations: INT 0x80; SYSENTER; what the CPU itself is to execute. */
+u64 hot_int80(struct exec *x, u32 arg);
+u64 hot_sysenter(struct exec *x, u32 arg);
+u64 hot_to_cpu(struct exec *x, u32 arg);
 
 /* ---- fault.c ---- */
 

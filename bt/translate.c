@@ -271,7 +271,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	lin_t lin0 = cs_base + v->eip;
 	struct fetch f = { .gpage = { NO_PAGE, NO_PAGE } };
 	unsigned max = flags & XLATE_ONE ? 1 : bt->cfg.block_insns;
-	u64 start = rdtsc();
+	bool hot = (t.mode & MODE_HOT) && !(flags & XLATE_ONESHOT);
+	u64 start = rdtsc(), spent;
 	struct block *b;
 	u8 buf[16];
 
@@ -348,7 +349,9 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			return NULL;
 		}
 		mark(&t, 0, RECOVER_NONE);
-		if (got == DECODE_OK)
+		if (hot && xlate_hot(&t, got))
+			;
+		else if (got == DECODE_OK)
 			xlate_insn(&t);
 		else
 			emit_raise(&t, got == DECODE_TOO_LONG ? EXC_GP : EXC_UD);
@@ -383,7 +386,12 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		if (v->cpl == 3)
 			bt->count->user_insns += b->insns;
 	}
-	bt->count->translate_ns += clock_tsc_to_ns(x->clock, rdtsc() - start);
+	spent = clock_tsc_to_ns(x->clock, rdtsc() - start);
+	bt->count->translate_ns += spent;
+	if (hot) {
+		bt->count->hot_translate_ns += spent;
+		hot_charge(bt, spent);
+	}
 	if (trace_on(TRACE_translate)) {
 		u8 guest[BLOCK_BYTES_MAX + 16];
 		unsigned first = PAGE_SIZE - (lin0 & PAGE_MASK), len = b->guest_len;
