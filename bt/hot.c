@@ -5,19 +5,24 @@
  * kernel and a SIGSYS: 8 to 10 us.  A program that makes many of them is
  * therefore translated like a kernel, as long as it does; its INT is a callout
  * then.  Its own code pages are only read for that, so it sees its own bytes
- * whoever looks; writes, unmapping and restarts are what they are for all
- * translated code (has_code, code_moved; a restart is just another EIP).
+ * whoever looks; a restart or a jump to the INT is just another EIP.
  *
  * What a program might notice is left to the CPU, so that a program sees one CPU
  * whichever way it runs: selectors, CPUID and the like, instructions that the
  * guest's kernel is not offered.  A block ends before such an instruction, the
  * program goes on directly, and comes back with its next INT 0x80.
  *
- * Whether it pays is kept by address space (CR3), in nanoseconds of user time.
- * Every INT 0x80 earns what the SIGSYS would have cost beyond this; translating
- * and writes to code pages are paid from it.  Whoever cannot pay runs directly
- * again, and needs more INTs to come back.  So does, for free, whoever computes
- * for long without a system call.
+ * A program is an address space, named by CR3.  Its blocks are its own (block.program):
+ * no other finds them, and they stay while others run.  They are not tracked by a
+ * shadow: the pages they were fetched through are listed here, and walked anew when
+ * the program comes back after a flush of the TLB; until then the guest cannot expect
+ * a change of its tables to be noticed.  Writes to the pages are what they are for all
+ * translated code (has_code).
+ *
+ * Whether it pays is kept in nanoseconds.  Every INT 0x80 earns what it would have
+ * cost on the CPU; translating, and writes to code pages, are paid from it.  Whoever
+ * cannot pay runs directly again, and needs more INTs to come back.  So does, for
+ * free, whoever computes for long without a system call.
  */
 #include "base/log.h"
 #include "bt/xlate.h"
@@ -29,104 +34,184 @@
 #define EARN_NS     7000	/* SIGSYS, and the rest of what an INT costs on the CPU */
 #define CREDIT_NEW  500000	/* what a program may spend at first: 200 blocks */
 #define CREDIT_MAX  4000000
-#define COLD_NS     300000u	/* so long without a system call, and it is computing */
+#define CHARGE_MAX  20000
+#define AWAY_NS     2000	/* to the CPU and back */
+#define COLD_NS     300000u	/* so long without an INT, and it is computing */
 
-static struct hot_space *space_of(struct bt *bt, u32 cr3)
+/* ---- the pages of a program's blocks ---- */
+
+static u32 id_of(const struct bt *bt, const struct hot_program *p) { return (u32)(p - bt->hot_programs) + 1; }
+
+/* Inline lookups must find the current program's blocks only. */
+static void drop_lookups(struct bt *bt, struct exec *x)
 {
-	struct hot_space *s = bt->hot;
-
-	if (s && s->cr3 == cr3)
-		return s;
-	/* Page directories are pages, PAE's pointer tables 32 bytes. */
-	s = &bt->hot_spaces[(cr3 >> 12 ^ cr3 >> 5) % HOT_SPACES];
-	if (s->cr3 != cr3 || !s->limit)
-		*s = (struct hot_space){ .cr3 = cr3, .limit = HEAT_FIRST, .credit = CREDIT_NEW };
-	bt->hot = s;
-	return s;
+	for (u32 i = 0; i < bt->hot_lookups; i++)
+		cache_ibtc_remove(bt, x, &bt->blocks[bt->hot_lookup[i]]);
+	bt->hot_lookups = 0;
 }
 
-static void cool(struct bt *bt, struct hot_space *s, const char *why)
+void hot_lookup_added(struct bt *bt, struct exec *x, const struct block *b)
 {
-	s->hot = false;
-	s->heat = 0;
-	s->credit = CREDIT_NEW;
+	if (bt->hot_lookups == HOT_LOOKUPS)
+		drop_lookups(bt, x);
+	bt->hot_lookup[bt->hot_lookups++] = block_id(bt, b);
+}
+
+static void forget_page(struct bt *bt, struct exec *x, struct hot_program *p, u32 i)
+{
+	cache_forget_program(bt, x, id_of(bt, p), p->page[i].lin, p->page[i].gpage);
+	p->page[i] = p->page[--p->pages];
+}
+
+static void forget_pages(struct bt *bt, struct exec *x, struct hot_program *p)
+{
+	while (p->pages)
+		forget_page(bt, x, p, p->pages - 1);
+}
+
+void hot_cache_emptied(struct bt *bt)
+{
+	for (u32 i = 0; i < HOT_PROGRAMS; i++)
+		bt->hot_programs[i].pages = 0;
+	bt->hot_lookups = 0;
+}
+
+void hot_track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage)
+{
+	struct hot_program *p = bt->hot;
+	u32 page = lin >> PAGE_SHIFT, i = 0;
+
+	space_protect_code(x, gpage);
+	while (i < p->pages && p->page[i].lin != page)
+		i++;
+	if (i < p->pages && p->page[i].gpage == gpage)
+		return;
+	if (i < p->pages)
+		forget_page(bt, x, p, i);	/* the tables have changed, legitimately unnoticed: the new translation wins */
+	if (p->pages == HOT_PAGES)
+		forget_pages(bt, x, p);
+	p->page[p->pages++] = (struct hot_page){ page, gpage };
+}
+
+/* Walk the pages as a fetch would, after a flush. */
+static void check_pages(struct bt *bt, struct exec *x, struct hot_program *p)
+{
+	struct walk_result r;
+
+	for (u32 i = p->pages; i-- > 0;)
+		if (walk(&x->v.walk, p->page[i].lin << PAGE_SHIFT, ACC_USER | ACC_FETCH, &r) ||
+		    r.gpa >> PAGE_SHIFT != p->page[i].gpage)
+			forget_page(bt, x, p, i);
+	bt->hot_checked = true;
+}
+
+void hot_flushed(struct bt *bt) { bt->hot_checked = false; }
+
+void hot_invlpg(struct bt *bt, lin_t lin)
+{
+	const struct hot_program *p = bt->hot;
+
+	for (u32 i = 0; bt->hot_checked && i < p->pages; i++)
+		if (p->page[i].lin == lin >> PAGE_SHIFT)
+			bt->hot_checked = false;
+}
+
+/* ---- which program, and does it pay ---- */
+
+static struct hot_program *program_of(struct bt *bt, struct exec *x)
+{
+	struct hot_program *p = bt->hot;
+	u32 cr3 = x->v.cr3;
+
+	if (p && p->cr3 == cr3)
+		return p;
+	drop_lookups(bt, x);
+	/* Page directories are pages, PAE's pointer tables 32 bytes. */
+	p = &bt->hot_programs[(cr3 >> 12 ^ cr3 >> 5) % HOT_PROGRAMS];
+	if (p->cr3 != cr3 || !p->limit) {
+		forget_pages(bt, x, p);
+		*p = (struct hot_program){ .cr3 = cr3, .limit = HEAT_FIRST, .credit = CREDIT_NEW };
+	}
+	bt->hot = p;
+	bt->hot_id = id_of(bt, p);
+	bt->hot_checked = false;
+	return p;
+}
+
+static void cool(struct bt *bt, struct hot_program *p, const char *why)
+{
+	p->hot = false;
+	p->heat = 0;
+	p->credit = CREDIT_NEW;
 	bt->count->hot_ends++;
-	trace(adapt, "program of cr3 %08x runs directly again: %s", s->cr3, why);
+	trace(adapt, "program of cr3 %08x runs directly again: %s", p->cr3, why);
 }
 
 bool hot_now(struct bt *bt, struct exec *x)
 {
-	struct vcpu *v = &x->v;
-	struct hot_space *s = space_of(bt, v->cr3);
+	struct hot_program *p = program_of(bt, x);
 
-	if (!s->hot || s->away || (v->sysflags & (EFLAGS_TF | EFLAGS_AC)))
+	if (!p->hot || p->away || (x->v.sysflags & (EFLAGS_TF | EFLAGS_AC)))
 		return false;
-	if (s->credit < 0) {
-		s->limit = s->limit * 4 < HEAT_MAX ? s->limit * 4 : HEAT_MAX;
-		cool(bt, s, "translating costs more than it saves");
-		return false;
-	}
-	if (s->ran > COLD_NS) {
-		cool(bt, s, "it computes");
+	if (p->credit < 0) {
+		p->limit = p->limit * 4 < HEAT_MAX ? p->limit * 4 : HEAT_MAX;
+		cool(bt, p, "translating costs more than it saves");
 		return false;
 	}
+	if (p->ran > COLD_NS) {
+		cool(bt, p, "it computes");
+		return false;
+	}
+	if (!bt->hot_checked)
+		check_pages(bt, x, p);
 	return true;
 }
 
-void hot_ran(struct bt *bt, u64 ns)
-{
-	if (bt->hot)
-		bt->hot->ran += ns;
-}
+void hot_ran(struct bt *bt, u64 ns) { bt->hot->ran += ns; }
 
-void hot_charge(struct bt *bt, u64 ns)
-{
-	if (bt->hot)
-		bt->hot->credit -= (s64)ns;
-}
+/* What surrounds it (FPU state, cold tables) is half as much again; what is far more is the host's scheduler. */
+void hot_charge(struct bt *bt, u64 ns) { bt->hot->credit -= (s64)(ns + ns / 2 < CHARGE_MAX ? ns + ns / 2 : CHARGE_MAX); }
 
 void hot_slow_int(struct bt *bt, struct exec *x)
 {
-	struct hot_space *s;
+	struct hot_program *p;
 	u64 now;
 
 	if (x->no_user_patching)
 		return;
-	s = space_of(bt, x->v.cr3);
+	p = program_of(bt, x);
 	now = clock_ns(x->clock);
-	s->heat = now - s->last < NEAR_NS ? s->heat + 1 : s->heat / 2;
-	s->last = now;
-	s->away = false;
-	s->ran = 0;
-	if (s->hot || s->heat < s->limit)
+	p->heat = now - p->last < NEAR_NS ? p->heat + 1 : p->heat / 2;
+	p->last = now;
+	if (p->away)
+		p->credit -= AWAY_NS;
+	p->away = false;
+	p->ran = 0;
+	if (p->hot || p->heat < p->limit)
 		return;
-	s->hot = true;
+	p->hot = true;
 	bt->count->hot_begins++;
-	trace(adapt, "program of cr3 %08x is translated: INT 0x80 at %08x is hot", s->cr3, x->v.eip);
-}
-
-static void system_call(struct exec *x)
-{
-	struct bt *bt = x->bt;
-	struct hot_space *s = space_of(bt, x->v.cr3);
-
-	x->v.count->exit_syscall_translated++;
-	s->ran = 0;
-	if (s->credit >= CREDIT_MAX)
-		s->limit = HEAT_FIRST;
-	else
-		s->credit += EARN_NS;
+	trace(adapt, "program of cr3 %08x is translated: INT 0x80 at %08x is hot", p->cr3, x->v.eip);
 }
 
 u64 hot_int80(struct exec *x, u32 arg)
 {
-	system_call(x);
+	struct bt *bt = x->bt;
+	struct hot_program *p = bt->hot;
+
+	x->v.count->exit_syscall_translated++;
+	p->ran = 0;
+	if (p->credit >= CREDIT_MAX)
+		p->limit = HEAT_FIRST;
+	else
+		p->credit += EARN_NS;
 	return co_soft_int(x, 0x80);
 }
 
+/* Not from the vDSO's patched copy: no INT, nothing earned. */
 u64 hot_sysenter(struct exec *x, u32 arg)
 {
-	system_call(x);
+	x->v.count->exit_syscall_translated++;
 	return co_sysenter(x, arg);
 }
 
@@ -134,7 +219,7 @@ u64 hot_to_cpu(struct exec *x, u32 arg)
 {
 	struct bt *bt = x->bt;
 
-	space_of(bt, x->v.cr3)->away = true;
+	bt->hot->away = true;
 	bt->count->hot_aways++;
 	return RET_DISPATCH;
 }

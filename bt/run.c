@@ -104,12 +104,15 @@ void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
 
 	switch (what) {
 	case PAGING_CR3:
+		hot_flushed(x->bt);
 		space_load_cr3(x);
 		break;
 	case PAGING_INVLPG:
+		hot_invlpg(x->bt, lin);
 		space_invlpg(x, lin);
 		break;
 	case PAGING_MODE:
+		hot_flushed(x->bt);
 		space_change_mode(x);
 		break;
 	}

@@ -263,6 +263,15 @@ static bool bisected(const struct bt *bt, u32 eip)
 	return eip >= bt->cfg.bisect_lo && eip < bt->cfg.bisect_hi;
 }
 
+/* A block is being made of this page: from now on a write to it is noticed, and a change of what `lin` leads to. */
+static void track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage)
+{
+	if (x->v.mode & MODE_HOT)
+		hot_track(bt, x, lin, gpage);
+	else
+		space_track_code(x, lin, (gpa_t)gpage << PAGE_SHIFT);
+}
+
 struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 {
 	struct vcpu *v = &x->v;
@@ -294,6 +303,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	b->eip = v->eip;
 	b->cs_base = cs_base;
 	b->mode = t.mode;
+	b->program = hot ? (u8)bt->hot_id : 0;
 	b->gpage[0] = f.gpage[0];
 	b->gpage[1] = NO_PAGE;
 	t.b = b;
@@ -370,9 +380,9 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
 	if (!(flags & XLATE_ONESHOT)) {
-		space_track_code(x, lin0, (gpa_t)b->gpage[0] << PAGE_SHIFT);
+		track(bt, x, lin0, b->gpage[0]);
 		if (b->gpage[1] != NO_PAGE)
-			space_track_code(x, (lin0 & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
+			track(bt, x, (lin0 & ~PAGE_MASK) + PAGE_SIZE, b->gpage[1]);
 	}
 	cache_commit(bt, b);
 	if (flags & XLATE_ONESHOT) {
