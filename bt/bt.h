@@ -154,7 +154,8 @@ struct bt {
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
 	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
-	struct hot_program *hot;	/* the current one; NULL: none yet */
+	struct hot_program *hot;	/* the current one; NULL: not known to use INT 0x80 */
+	u32 hot_cr3;
 	u32 hot_id;			/* its number + 1: block.program */
 	bool hot_checked;		/* its pages are where they were */
 	u32 hot_lookups;

@@ -215,7 +215,8 @@ void cache_forget_program(struct bt *bt, struct exec *x, u32 program, u32 lin_pa
 		next = b->page_next[which];
 		if (b->program == program && ((first + which) & 0xfffff) == lin_page) {
 			cache_invalidate(bt, x, b);
-			next = bt->page_blocks[gpage];	/* the other half may have been on this list too */
+			if (b->gpage[0] == b->gpage[1])
+				next = bt->page_blocks[gpage];	/* the other half was on this list too */
 		}
 	}
 }

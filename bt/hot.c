@@ -111,31 +111,44 @@ void hot_invlpg(struct bt *bt, lin_t lin)
 {
 	const struct hot_program *p = bt->hot;
 
-	for (u32 i = 0; bt->hot_checked && i < p->pages; i++)
+	for (u32 i = 0; p && bt->hot_checked && i < p->pages; i++)
 		if (p->page[i].lin == lin >> PAGE_SHIFT)
 			bt->hot_checked = false;
 }
 
 /* ---- which program, and does it pay ---- */
 
-static struct hot_program *program_of(struct bt *bt, struct exec *x)
-{
-	struct hot_program *p = bt->hot;
-	u32 cr3 = x->v.cr3;
+/* Page directories are pages, PAE's pointer tables 32 bytes. */
+static struct hot_program *slot_of(struct bt *bt, u32 cr3) { return &bt->hot_programs[(cr3 >> 12 ^ cr3 >> 5) % HOT_PROGRAMS]; }
 
-	if (p && p->cr3 == cr3)
-		return p;
+static void change_program(struct bt *bt, struct exec *x)
+{
+	struct hot_program *p = slot_of(bt, x->v.cr3);
+
 	drop_lookups(bt, x);
-	/* Page directories are pages, PAE's pointer tables 32 bytes. */
-	p = &bt->hot_programs[(cr3 >> 12 ^ cr3 >> 5) % HOT_PROGRAMS];
-	if (p->cr3 != cr3 || !p->limit) {
-		forget_pages(bt, x, p);
-		*p = (struct hot_program){ .cr3 = cr3, .limit = HEAT_FIRST, .credit = CREDIT_NEW };
-	}
-	bt->hot = p;
-	bt->hot_id = id_of(bt, p);
+	bt->hot = p->limit && p->cr3 == x->v.cr3 ? p : NULL;
+	bt->hot_id = (u32)(p - bt->hot_programs) + 1;
+	bt->hot_cr3 = x->v.cr3;
 	bt->hot_checked = false;
-	return p;
+}
+
+/* The current program, which is known from now on. */
+static struct hot_program *know_program(struct bt *bt, struct exec *x)
+{
+	if (bt->hot_cr3 != x->v.cr3)
+		change_program(bt, x);
+	if (!bt->hot) {
+		struct hot_program *p = slot_of(bt, x->v.cr3);
+
+		forget_pages(bt, x, p);		/* another's */
+		p->cr3 = x->v.cr3;
+		p->limit = HEAT_FIRST;
+		p->credit = CREDIT_NEW;
+		p->hot = p->away = false;
+		p->heat = 0;
+		change_program(bt, x);
+	}
+	return bt->hot;
 }
 
 static void cool(struct bt *bt, struct hot_program *p, const char *why)
@@ -147,11 +160,30 @@ static void cool(struct bt *bt, struct hot_program *p, const char *why)
 	trace(adapt, "program of cr3 %08x runs directly again: %s", p->cr3, why);
 }
 
+/* --translate-users: all that can be. */
+static bool must_translate(struct bt *bt, struct exec *x)
+{
+	struct hot_program *p = know_program(bt, x);
+	bool away = p->away;
+
+	p->away = false;
+	if (away || (x->v.sysflags & (EFLAGS_TF | EFLAGS_AC)))
+		return false;
+	if (!bt->hot_checked)
+		check_pages(bt, x, p);
+	return true;
+}
+
 bool hot_now(struct bt *bt, struct exec *x)
 {
-	struct hot_program *p = program_of(bt, x);
+	struct hot_program *p;
 
-	if (!p->hot || p->away || (x->v.sysflags & (EFLAGS_TF | EFLAGS_AC)))
+	if (bt->hot_cr3 != x->v.cr3)
+		change_program(bt, x);
+	p = bt->hot;
+	if (x->translate_users)
+		return must_translate(bt, x);
+	if (!p || !p->hot || p->away || (x->v.sysflags & (EFLAGS_TF | EFLAGS_AC)))
 		return false;
 	if (p->credit < 0) {
 		p->limit = p->limit * 4 < HEAT_MAX ? p->limit * 4 : HEAT_MAX;
@@ -179,7 +211,7 @@ void hot_slow_int(struct bt *bt, struct exec *x)
 
 	if (x->no_user_patching)
 		return;
-	p = program_of(bt, x);
+	p = know_program(bt, x);
 	now = clock_ns(x->clock);
 	p->heat = now - p->last < NEAR_NS ? p->heat + 1 : p->heat / 2;
 	p->last = now;

@@ -329,6 +329,12 @@ static void prefill(struct exec *x)
 		v->count->faults_prefilled++;
 }
 
+static void count_exception(struct vcpu *v, u64 ret)
+{
+	if ((ret & 0xff) == RET_EXCEPTION)
+		(*(v->exc.vector == EXC_PF ? &v->count->exit_page_fault : &v->count->exit_exception))++;
+}
+
 /* A program that could run directly, from translations. */
 static u64 run_hot(struct bt *bt, struct exec *x)
 {
@@ -341,10 +347,10 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 	host = find_host(bt, x);
 	if (!host)
 		return RET_EXCEPTION;
-	v->count->user_entries++;
 	since = x->t_enter;
 	ret = enter(x, host);
 	hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - since));
+	count_exception(v, ret);
 	return ret;
 }
 
@@ -356,22 +362,9 @@ static u64 run_user(struct exec *x)
 	prefill(x);
 	v->mode &= ~MODE_HOT;
 	ret = direct_run(x);
-	switch ((enum exec_return)(ret & 0xff)) {
-	case RET_EXCEPTION:
-		if (v->exc.vector == EXC_PF)
-			v->count->exit_page_fault++;
-		else
-			v->count->exit_exception++;
-		break;
-	case RET_DISPATCH:
-		if (v->intr_pending)
-			v->count->exit_interrupt++;
-		else
-			v->count->exit_hidden++;
-		break;
-	default:
-		break;
-	}
+	count_exception(v, ret);
+	if ((ret & 0xff) == RET_DISPATCH)
+		(*(v->intr_pending ? &v->count->exit_interrupt : &v->count->exit_hidden))++;
 	return ret;
 }
 

@@ -106,6 +106,7 @@ struct exec {
 	u64 t_enter;		/* TSC at the last transition, for the time split */
 	/* Fast system calls (vdso.c). */
 	bool no_user_patching;
+	bool translate_users;	/* bt/hot.c */
 	u32 vdso_tries;
 	u8 *user_pages;		/* writable view of the memfd user_fd */
 	int user_fd;

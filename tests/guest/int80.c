@@ -251,6 +251,24 @@ TEST(unmapped_and_back)
 	}
 }
 
+TEST(not_executable)
+{
+	u8 *p = put_site(MAP(NULL, PAGE, PROT_READ | PROT_WRITE, ANON, -1, 0), SYS_getppid);
+	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
+
+	SYS(sigaction(SIGSEGV, &sa, NULL));
+	if (sigsetjmp(back, 1) == 0) {
+		((code)(uintptr_t)p)();
+		check_skip("no NX");
+	}
+	for (int i = 0; i < 20; i++) {
+		SYS(mprotect(p, PAGE, RX));
+		heat(p, getppid());
+		SYS(mprotect(p, PAGE, PROT_READ));
+		expect_fault(p);
+	}
+}
+
 /* ---- other processes ---- */
 
 static void call(const u8 *site, u32 want, int times)
