@@ -119,6 +119,7 @@ struct hot_program {
 	bool hot;	/* translated... */
 	bool away;	/* ...but on the CPU until its next INT 0x80 */
 	u32 heat;	/* INT 0x80s through SIGSYS in close succession */
+	u32 slow_sysenters;
 	u32 limit;	/* so many of them make it hot; 0: free entry */
 	u64 last;	/* guest time of the last one, ns */
 	u64 ran;	/* ns in translated code since the last INT 0x80 */
@@ -230,8 +231,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags);
 
 /* Is the program at hand, which could run directly, to be translated?  Makes it the current one. */
 bool hot_now(struct bt *bt, struct exec *x);
-/* INT 0x80 has come as SIGSYS. */
-void hot_slow_int(struct bt *bt, struct exec *x);
+/* INT 0x80 or SYSENTER has come as a signal. */
+void hot_slow_call(struct bt *bt, struct exec *x, bool sysenter);
 /* The current program has run for so long in its translation; ... */
 void hot_ran(struct bt *bt, u64 ns);
 /* ...has cost so much on top of that. */

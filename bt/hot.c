@@ -4,7 +4,7 @@
  * User code runs on the CPU, where an INT 0x80 costs a trap into the host's
  * kernel and a SIGSYS: 8 to 10 us.  A program that makes many of them is
  * therefore translated like a kernel, as long as it does; its INT is a callout
- * then.  Its own code pages are only read for that, so it sees its own bytes
+ * then.  (And so it is with a SYSENTER that vdso.c has not patched.)  Its own code pages are only read for that, so it sees its own bytes
  * whoever looks; a restart or a jump to the INT is just another EIP.
  *
  * What a program might notice is left to the CPU, so that a program sees one CPU
@@ -112,7 +112,7 @@ void hot_invlpg(struct bt *bt, lin_t lin)
 	const struct hot_program *p = bt->hot;
 
 	for (u32 i = 0; p && bt->hot_checked && i < p->pages; i++)
-		if (p->page[i].lin == lin >> PAGE_SHIFT)
+		if ((p->page[i].lin << PAGE_SHIFT ^ lin) >> 22 == 0)	/* it may be one of 4 MiB */
 			bt->hot_checked = false;
 }
 
@@ -145,7 +145,7 @@ static struct hot_program *know_program(struct bt *bt, struct exec *x)
 		p->limit = HEAT_FIRST;
 		p->credit = CREDIT_NEW;
 		p->hot = p->away = false;
-		p->heat = 0;
+		p->heat = p->slow_sysenters = 0;
 		change_program(bt, x);
 	}
 	return bt->hot;
@@ -204,7 +204,7 @@ void hot_ran(struct bt *bt, u64 ns) { bt->hot->ran += ns; }
 /* What surrounds it (FPU state, cold tables) is half as much again; what is far more is the host's scheduler. */
 void hot_charge(struct bt *bt, u64 ns) { bt->hot->credit -= (s64)(ns + ns / 2 < CHARGE_MAX ? ns + ns / 2 : CHARGE_MAX); }
 
-void hot_slow_int(struct bt *bt, struct exec *x)
+void hot_slow_call(struct bt *bt, struct exec *x, bool sysenter)
 {
 	struct hot_program *p;
 	u64 now;
@@ -212,6 +212,7 @@ void hot_slow_int(struct bt *bt, struct exec *x)
 	if (x->no_user_patching)
 		return;
 	p = know_program(bt, x);
+	p->slow_sysenters += sysenter;
 	now = clock_ns(x->clock);
 	p->heat = now - p->last < NEAR_NS ? p->heat + 1 : p->heat / 2;
 	p->last = now;
@@ -223,27 +224,35 @@ void hot_slow_int(struct bt *bt, struct exec *x)
 		return;
 	p->hot = true;
 	bt->count->hot_begins++;
-	trace(adapt, "program of cr3 %08x is translated: INT 0x80 at %08x is hot", p->cr3, x->v.eip);
+	trace(adapt, "program of cr3 %08x is translated: %s at %08x is hot", p->cr3, sysenter ? "SYSENTER" : "INT 0x80", x->v.eip);
 }
 
-u64 hot_int80(struct exec *x, u32 arg)
+static void earn(struct hot_program *p)
 {
-	struct bt *bt = x->bt;
-	struct hot_program *p = bt->hot;
-
-	x->v.count->exit_syscall_translated++;
 	p->ran = 0;
 	if (p->credit >= CREDIT_MAX)
 		p->limit = HEAT_FIRST;
 	else
 		p->credit += EARN_NS;
+}
+
+u64 hot_int80(struct exec *x, u32 arg)
+{
+	struct bt *bt = x->bt;
+
+	x->v.count->exit_syscall_translated++;
+	earn(bt->hot);
 	return co_soft_int(x, 0x80);
 }
 
-/* Not from the vDSO's patched copy: no INT, nothing earned. */
+/* In the vDSO it would have been patched, and as cheap; so it has been if the program had few that were not. */
 u64 hot_sysenter(struct exec *x, u32 arg)
 {
+	struct bt *bt = x->bt;
+
 	x->v.count->exit_syscall_translated++;
+	if (bt->hot->slow_sysenters >= HEAT_FIRST / 2)
+		earn(bt->hot);
 	return co_sysenter(x, arg);
 }
 

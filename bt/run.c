@@ -284,7 +284,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 	case RET_SOFT_INT:
 		if ((u32)(ret >> 32) == 0x80) {
 			v->count->exit_syscall_slow++;
-			hot_slow_int(bt, x);
+			hot_slow_call(bt, x, false);
 		}
 		if (!deliver_soft(v, (u8)(ret >> 32)))
 			deliver_exception(v);
@@ -296,6 +296,8 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 			deliver_exception(v);
 		break;
 	case RET_SYSENTER:
+		if (ret >> 32)
+			hot_slow_call(bt, x, true);
 		v->insn_len = 2;
 		if (!xfer_sysenter(v))
 			deliver_exception(v);
