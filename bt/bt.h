@@ -159,6 +159,7 @@ struct bt {
 	u32 hot_cr3;
 	u32 hot_id;			/* its number + 1: block.program */
 	bool hot_checked;		/* its pages are where they were */
+	u64 hot_since;			/* TSC when its translation was entered */
 	u32 hot_lookups;
 	u32 hot_lookup[HOT_LOOKUPS];	/* its blocks that are in the indirect-branch table */
 	struct hot_program hot_programs[HOT_PROGRAMS];
@@ -233,7 +234,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags);
 bool hot_now(struct bt *bt, struct exec *x);
 /* INT 0x80 or SYSENTER has come as a signal. */
 void hot_slow_call(struct bt *bt, struct exec *x, bool sysenter);
-/* The current program has run for so long in its translation; ... */
+/* The current program has run for so long in its translation, to no system call; ... */
 void hot_ran(struct bt *bt, u64 ns);
 /* ...has cost so much on top of that. */
 void hot_charge(struct bt *bt, u64 ns);

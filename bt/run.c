@@ -342,17 +342,20 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 {
 	struct vcpu *v = &x->v;
 	const u8 *host;
-	u64 since, ret;
+	u64 ret;
 
 	prefill(x);
 	v->mode |= MODE_HOT;
 	host = find_host(bt, x);
 	if (!host)
 		return RET_EXCEPTION;
-	since = x->t_enter;
+	bt->hot_since = x->t_enter;
 	ret = enter(x, host);
-	hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - since));
-	count_exception(v, ret);
+	if (v->mode & MODE_HOT) {
+		/* Not by a system call. */
+		hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - bt->hot_since));
+		count_exception(v, ret);
+	}
 	return ret;
 }
 
