@@ -37,6 +37,7 @@
 #define CHARGE_MAX  20000
 #define AWAY_NS     2000	/* to the CPU and back */
 #define COLD_NS     300000u	/* so long without an INT, and it is computing */
+#define STINT_MAX   100000u
 
 /* ---- the pages of a program's blocks ---- */
 
@@ -199,7 +200,8 @@ bool hot_now(struct bt *bt, struct exec *x)
 	return true;
 }
 
-void hot_ran(struct bt *bt, u64 ns) { bt->hot->ran += ns; }
+/* Much at once may be the host's scheduler as well. */
+void hot_ran(struct bt *bt, u64 ns) { bt->hot->ran += ns < STINT_MAX ? ns : STINT_MAX; }
 
 /* What surrounds it (FPU state, cold tables) is half as much again; what is far more is the host's scheduler. */
 void hot_charge(struct bt *bt, u64 ns) { bt->hot->credit -= (s64)(ns + ns / 2 < CHARGE_MAX ? ns + ns / 2 : CHARGE_MAX); }
