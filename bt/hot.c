@@ -30,7 +30,7 @@
 
 #define NEAR_NS     100000u	/* INTs no further apart than this are in close succession... */
 #define HEAT_FIRST  16u		/* ...and so many of them make a program hot */
-#define HEAT_MAX    4096u
+#define HEAT_MAX    1024u
 #define EARN_NS     7000	/* SIGSYS, and the rest of what an INT costs on the CPU */
 #define CREDIT_NEW  500000	/* what a program may spend at first: 200 blocks */
 #define CREDIT_MAX  4000000
