@@ -238,8 +238,8 @@ void hot_slow_call(struct bt *bt, struct exec *x, bool sysenter);
 void hot_ran(struct bt *bt, u64 ns);
 /* ...has cost so much on top of that. */
 void hot_charge(struct bt *bt, u64 ns);
-/* A block of the current program is made of this page; one of its blocks is now in the indirect-branch table. */
-void hot_track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage);
+/* This block of the current program, not committed yet, is to go when its pages change; is in the indirect-branch table. */
+void hot_track(struct bt *bt, struct exec *x, const struct block *b);
 void hot_lookup_added(struct bt *bt, struct exec *x, const struct block *b);
 void hot_cache_emptied(struct bt *bt);
 /* The guest has flushed its TLB; one page of it. */

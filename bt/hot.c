@@ -4,8 +4,9 @@
  * User code runs on the CPU, where an INT 0x80 costs a trap into the host's
  * kernel and a SIGSYS: 8 to 10 us.  A program that makes many of them is
  * therefore translated like a kernel, as long as it does; its INT is a callout
- * then.  (And so it is with a SYSENTER that vdso.c has not patched.)  Its own code pages are only read for that, so it sees its own bytes
- * whoever looks; a restart or a jump to the INT is just another EIP.
+ * then.  (And so it is with a SYSENTER that vdso.c has not patched.)  Its own code
+ * pages are only read for that, so whoever looks sees the program's own bytes; a
+ * restart or a jump to the INT is just another EIP.
  *
  * What a program might notice is left to the CPU, so that a program sees one CPU
  * whichever way it runs: selectors, CPUID and the like, instructions that the
@@ -77,10 +78,9 @@ void hot_cache_emptied(struct bt *bt)
 	bt->hot_lookups = 0;
 }
 
-void hot_track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage)
+static void track(struct bt *bt, struct exec *x, struct hot_program *p, u32 page, u32 gpage)
 {
-	struct hot_program *p = bt->hot;
-	u32 page = lin >> PAGE_SHIFT, i = 0;
+	u32 i = 0;
 
 	space_protect_code(x, gpage);
 	while (i < p->pages && p->page[i].lin != page)
@@ -89,9 +89,19 @@ void hot_track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage)
 		return;
 	if (i < p->pages)
 		forget_page(bt, x, p, i);	/* the tables have changed, legitimately unnoticed: the new translation wins */
-	if (p->pages == HOT_PAGES)
-		forget_pages(bt, x, p);
 	p->page[p->pages++] = (struct hot_page){ page, gpage };
+}
+
+void hot_track(struct bt *bt, struct exec *x, const struct block *b)
+{
+	struct hot_program *p = bt->hot;
+	u32 page = b->eip >> PAGE_SHIFT;
+
+	if (p->pages + 2 > HOT_PAGES)
+		forget_pages(bt, x, p);
+	track(bt, x, p, page, b->gpage[0]);
+	if (b->gpage[1] != NO_PAGE)
+		track(bt, x, p, (page + 1) & 0xfffff, b->gpage[1]);
 }
 
 /* Walk the pages as a fetch would, after a flush. */

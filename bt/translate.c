@@ -263,13 +263,18 @@ static bool bisected(const struct bt *bt, u32 eip)
 	return eip >= bt->cfg.bisect_lo && eip < bt->cfg.bisect_hi;
 }
 
-/* A block is being made of this page: from now on a write to it is noticed, and a change of what `lin` leads to. */
-static void track(struct bt *bt, struct exec *x, lin_t lin, u32 gpage)
+/* From now on a write to the block's pages is noticed, and a change of what their addresses lead to. */
+static void track(struct bt *bt, struct exec *x, const struct block *b)
 {
-	if (x->v.mode & MODE_HOT)
-		hot_track(bt, x, lin, gpage);
-	else
-		space_track_code(x, lin, (gpa_t)gpage << PAGE_SHIFT);
+	lin_t lin = b->cs_base + b->eip;
+
+	if (b->program) {
+		hot_track(bt, x, b);
+		return;
+	}
+	space_track_code(x, lin, (gpa_t)b->gpage[0] << PAGE_SHIFT);
+	if (b->gpage[1] != NO_PAGE)
+		space_track_code(x, (lin & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
 }
 
 struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
@@ -379,11 +384,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	}
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
-	if (!(flags & XLATE_ONESHOT)) {
-		track(bt, x, lin0, b->gpage[0]);
-		if (b->gpage[1] != NO_PAGE)
-			track(bt, x, (lin0 & ~PAGE_MASK) + PAGE_SIZE, b->gpage[1]);
-	}
+	if (!(flags & XLATE_ONESHOT))
+		track(bt, x, b);
 	cache_commit(bt, b);
 	if (flags & XLATE_ONESHOT) {
 		bt->count->oneshot_blocks++;
