@@ -178,6 +178,8 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		u32 gpage, now;
 
 		v->count->smc_faults++;
+		if (v->mode & MODE_HOT)
+			hot_charge(bt, HOT_WRITE_NS);
 		s = site_get(bt, insn_gpa(b, v->eip));
 		now = (u32)(clock_ns(x->clock) / 1000000);
 		if (now - s->smc_since >= SMC_PERIOD) {

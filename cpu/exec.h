@@ -34,7 +34,7 @@ enum exec_return {
 	RET_INDIRECT,	/* an indirect branch missed the inline table; v.eip is the target */
 	RET_EXCEPTION,	/* v.exc is to be delivered */
 	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
-	RET_SYSENTER,	/* SYSENTER in user code */
+	RET_SYSENTER,	/* SYSENTER in user code; high half: 1 if by a signal */
 	RET_INT80,	/* INT 0x80 in the patched vDSO page, at int80_offset */
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
@@ -106,6 +106,7 @@ struct exec {
 	u64 t_enter;		/* TSC at the last transition, for the time split */
 	/* Fast system calls (vdso.c). */
 	bool no_user_patching;
+	bool translate_users;	/* bt/hot.c */
 	u32 vdso_tries;
 	u8 *user_pages;		/* writable view of the memfd user_fd */
 	int user_fd;

@@ -279,10 +279,9 @@ void space_change_mode(struct exec *x)
 
 /* ---- translated code ---- */
 
-void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
+void space_protect_code(struct exec *x, u32 gpage)
 {
 	struct pool *p = x->pool;
-	u32 gpage = (u32)(gpa >> PAGE_SHIFT);
 	u8 *has_code = &x->shadow->phys->has_code[gpage];
 
 	if (!*has_code) {
@@ -292,5 +291,10 @@ void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
 		x->space->protects_seen++;
 	}
 	*has_code |= PAGE_CODE;
-	shadow_track_code(p->code, &x->v.walk, lin, gpa);
+}
+
+void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
+{
+	space_protect_code(x, (u32)(gpa >> PAGE_SHIFT));
+	shadow_track_code(x->pool->code, &x->v.walk, lin, gpa);
 }

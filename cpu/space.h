@@ -96,7 +96,9 @@ void space_invlpg(struct exec *x, lin_t lin);
 /* Has `lin` been mapped in the kernel window for a short while only, again and again? */
 bool space_fleeting(const struct exec *x, lin_t lin);
 void space_change_mode(struct exec *x);		/* CR0.PG/WP, CR4.PAE/PSE/PGE, EFER.NXE */
-/* Code is being translated from guest page `gpa`, fetched at `lin`. */
+/* Code is being translated from this guest page: writes to it are to be noticed. */
+void space_protect_code(struct exec *x, u32 gpage);
+/* The same, and what `lin`, where it was fetched, leads to. */
 void space_track_code(struct exec *x, lin_t lin, gpa_t gpa);
 
 #endif
