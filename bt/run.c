@@ -313,7 +313,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 static u64 run_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret;
+	u64 entries = v->count->user_entries, ret;
 
 	if (v->faulted_page) {
 		/* The guest's handler has just set this PTE: spare it the hidden fault. */
@@ -322,12 +322,21 @@ static u64 run_user(struct exec *x)
 			v->count->faults_prefilled++;
 	}
 	ret = direct_run(x);
+	if (v->count->user_entries == entries)
+		return ret;		/* it came to nothing: #NM, or called away */
 	switch ((enum exec_return)(ret & 0xff)) {
 	case RET_EXCEPTION:
 		if (v->exc.vector == EXC_PF)
 			v->count->exit_page_fault++;
 		else
 			v->count->exit_exception++;
+		break;
+	case RET_SOFT_INT:
+		v->count->exit_exception += (u32)(ret >> 32) != 0x80;	/* INT3, INTO */
+		break;
+	case RET_SINGLE:
+	case RET_EMULATE:
+		v->count->exit_emulated++;
 		break;
 	case RET_DISPATCH:
 		if (v->intr_pending)
