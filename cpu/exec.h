@@ -82,6 +82,7 @@ struct exec {
 	u32 ea, tmp, tmp_hi, jump_target;
 	u32 xmask_lo, xmask_hi;
 	u64 jump_host;
+	u64 resume_rip, resume_rsp;	/* exec_resume */
 	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
 
 	/* The checked form: which window each 64 KiB of linear space is in. */
@@ -125,8 +126,15 @@ u64 exec_enter_translated(struct exec *x, const void *host);
 u64 exec_enter_user(struct exec *x);
 /* From a signal handler: give up the interrupted context, return `ret` to the dispatcher. */
 _Noreturn void exec_leave(struct exec *x, u64 ret);
+/*
+ * From a signal handler: go on with the interrupted translated code, whose registers are in
+ * `gregs` but for RIP and RSP, which are in resume_rip and resume_rsp.  What
+ * sigreturn does, without the host kernel: no signal is blocked in a handler.
+ */
+_Noreturn void exec_resume(struct exec *x, const s64 *gregs);
 /* Code addresses between which a signal means "not entered yet". */
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
+extern const u8 exec_resume_begin[], exec_resume_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
 extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];

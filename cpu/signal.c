@@ -84,6 +84,25 @@ static bool within(u64 rip, const u8 *begin, const u8 *end)
 	return rip >= (u64)begin && rip < (u64)end;
 }
 
+/* A kick while translated code runs. */
+static void kick(struct exec *x, struct sig_frame *f)
+{
+	/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
+	if (x->v.iff || x->v.platform->leave(x->v.platform->opaque))
+		exec_hooks.kick(x, f);
+}
+
+/* On with the translated code, whose context may have been changed, without a sigreturn. */
+_Noreturn static void resume(struct exec *x, const struct ucontext_t *uc)
+{
+	const s64 *g = (const s64 *)uc->uc_mcontext.gregs;
+
+	x->resume_rip = (u64)g[G_RIP];
+	x->resume_rsp = (u64)g[G_RSP];
+	fpu_from_frame(uc->uc_mcontext.fpregs);
+	exec_resume(x, g);
+}
+
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
 	struct space *s;
@@ -97,6 +116,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	};
 	bool stub = f.rip >> PAGE_SHIFT == x->shadow->stub_page >> PAGE_SHIFT && f.rip < WINDOW_SIZE;
 	bool stepped = false;
+	s64 rip = g[G_RIP];
 	u64 ret;
 
 	if (sig == SIG_KICK && si->si_code == SI_TIMER)
@@ -142,17 +162,15 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	}
 	if (within(f.rip, x->code_rx, x->code_rx + x->code_size)) {
 		if (sig == SIG_KICK) {
-			/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
-			if (x->v.iff || x->v.platform->leave(x->v.platform->opaque))
-				exec_hooks.kick(x, &f);
-			return;
+			kick(x, &f);
+			resume(x, uc);
 		}
 		exec_account(x, &x->v.count->ns_kernel);
 		regs_from_frame(x, g);
 		ret = exec_hooks.fault(x, &f);
 		exec_account(x, &x->v.count->ns_monitor);
 		if (ret == ~0ull)
-			return;
+			resume(x, uc);
 		fpu_from_frame(uc->uc_mcontext.fpregs);
 		exec_leave(x, ret);
 	}
@@ -163,6 +181,16 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		}
 		/* r15 is the exec; rsp is still the host stack until IRETQ. */
 		g[G_RIP] = (s64)(u64)exec_abort_user;
+		return;
+	}
+	if (within(f.rip, exec_resume_begin, exec_resume_end)) {
+		/* As good as in the translated code; the registers may be half there: back by sigreturn. */
+		CHECK(sig == SIG_KICK);
+		f.rip = x->resume_rip;
+		g[G_RIP] = (s64)f.rip;
+		kick(x, &f);
+		x->resume_rip = (u64)g[G_RIP];
+		g[G_RIP] = rip;
 		return;
 	}
 	if (within(f.rip, exec_enter_begin, exec_enter_end)) {

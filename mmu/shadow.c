@@ -375,7 +375,7 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 
 static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32 n, int prot)
 {
-	int flags = MAP_SHARED | MAP_FIXED | (n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
+	int flags = MAP_SHARED | MAP_FIXED | (n > 1 && n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
 	bool patched = win == WIN_USER && n == 1 && gpage == s->patch_gpage;
 	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
 			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
