@@ -12,6 +12,7 @@
  *   site.c        what each memory instruction has taught us (adaptive translation)
  *   fault.c       from a host fault in translated code to a guest exception or another try
  *   callout.c     the C side of instructions that are not translated inline
+ *   callout_string.c  ...and of string instructions
  *   run.c         the dispatcher
  *   disasm.c      listings for people (Capstone)
  *
