@@ -354,7 +354,6 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 	if (v->mode & MODE_HOT) {
 		/* Not by a system call. */
 		hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - bt->hot_since));
-		count_exception(v, ret);
 	}
 	return ret;
 }
@@ -362,14 +361,28 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 static u64 run_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret;
+	u64 entries = v->count->user_entries, ret;
 
 	prefill(x);
 	v->mode &= ~MODE_HOT;
 	ret = direct_run(x);
+	if (v->count->user_entries == entries)
+		return ret;		/* it came to nothing: #NM, or called away */
 	count_exception(v, ret);
-	if ((ret & 0xff) == RET_DISPATCH)
+	switch ((enum exec_return)(ret & 0xff)) {
+	case RET_SOFT_INT:
+		v->count->exit_exception += (u32)(ret >> 32) != 0x80;	/* INT3, INTO */
+		break;
+	case RET_SINGLE:
+	case RET_EMULATE:
+		v->count->exit_emulated++;
+		break;
+	case RET_DISPATCH:
 		(*(v->intr_pending ? &v->count->exit_interrupt : &v->count->exit_hidden))++;
+		break;
+	default:
+		break;
+	}
 	return ret;
 }
 

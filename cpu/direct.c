@@ -156,11 +156,11 @@ u64 direct_run(struct exec *x)
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
-	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
 	exec_account(x, &v->count->ns_monitor);
 	entered = x->t_enter;
 	ret = exec_enter_user(x);
+	v->count->user_entries += ret != RET_ABORT;
 	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == entered) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
