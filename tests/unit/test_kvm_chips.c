@@ -193,6 +193,14 @@ static void scramble(struct machine *m, u32 *r)
 
 /* ---- conversions ---- */
 
+/* By how much what was to take `planned` since `began` took longer: this process may be off the CPU at any point of it. */
+static u64 late(struct machine *m, u64 began, u64 planned)
+{
+	u64 taken = now(m) - began;
+
+	return taken > planned ? taken - planned : 0;
+}
+
 START_TEST(there_and_back_is_the_same)
 {
 	for (unsigned seed = 1; seed <= 500; seed++) {
