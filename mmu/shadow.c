@@ -302,6 +302,46 @@ static void snap_set(struct shadow *s, u32 snap, bool pae, u32 i, u64 pte)
 		store32(s->snaps[snap] + i * 4, (u32)pte);
 }
 
+/* Does code fetched through this linear page still come from the same guest page, with the same privilege? */
+static bool code_stays(const struct shadow *s, const struct walk_ctx *w, u32 page)
+{
+	struct walk_result r;
+	u32 e = s->entry[page];
+
+	return walk(w, page << PAGE_SHIFT, ACC_FETCH | ACC_PEEK, &r) == 0 && r.gpa >> PAGE_SHIFT == e >> PAGE_SHIFT &&
+	       r.user == !!(e & SP_USER);
+}
+
+/*
+ * The PDE of a region has changed.  Mappings go.  Code only where it has moved: a kernel that
+ * splits a large page to give its parts other rights keeps its translations.
+ */
+static void region_changed(struct shadow *s, const struct walk_ctx *w, u32 n)
+{
+	struct shadow_region *r = &s->region[n];
+	u32 entry[SHADOW_REGION_PAGES];
+
+	if (!s->code_moved) {
+		drop_region(s, n);
+		return;
+	}
+	for (u32 i = 0; i < SHADOW_REGION_PAGES; i++) {
+		u32 page = n << 9 | i, e = s->entry[page];
+
+		entry[i] = (e & SP_TRACKED) && code_stays(s, w, page) ? e : 0;
+		if (!entry[i])
+			continue;
+		s->entry[page] = 0;
+		r->tracked--;
+		if (!(e & SP_GLOBAL))
+			r->nonglobal--;
+	}
+	drop_region(s, n);
+	for (u32 i = 0; i < SHADOW_REGION_PAGES; i++)
+		if (entry[i])
+			shadow_track_code(s, w, (n << 9 | i) << PAGE_SHIFT, entry[i] & ~PAGE_MASK);
+}
+
 /*
  * Make the region of `page` ready to track it: snapshot its PDE and, for 4 KiB
  * pages, the page's PTE.  False if no snapshot is to be had (caller flushes).
@@ -315,7 +355,7 @@ static bool region_prepare(struct shadow *s, const struct walk_ctx *w, u32 page)
 
 	if (r->live && (pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt) || pt != r->pt)) {
 		/* The guest changed the PDE without a flush; the old entries may go now. */
-		drop_region(s, n);
+		region_changed(s, w, n);
 		runs_flush(s);
 	}
 	if (!r->live) {
@@ -684,7 +724,7 @@ static void compare_region(struct shadow *s, const struct walk_ctx *w, u32 n, bo
 	pde = region_pde(w, n, &pt);
 	if (pt != r->pt || pde_significant(pde, !pt) != pde_significant(r->pde, !pt)) {
 		s->count->pt_changed++;
-		drop_region(s, n);
+		region_changed(s, w, n);
 		return;
 	}
 	if (!pt)
@@ -731,7 +771,7 @@ static void invlpg_region(struct shadow *s, const struct walk_ctx *w, u32 page)
 		return;
 	pde = region_pde(w, n, &pt);
 	if (pt != r->pt || pde_significant(pde, !pt) != pde_significant(r->pde, !r->pt)) {
-		drop_region(s, n);
+		region_changed(s, w, n);
 	} else if (pt && (s->entry[page] & SP_TRACKED)) {
 		u64 old = pte_at(s->snaps[r->snap], w->pae, page & 511), cur = pte_at(pt, w->pae, page & 511);
 
@@ -833,8 +873,9 @@ void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gp
 	}
 	{
 		struct walk_result r;
-		bool global = walk(w, lin, ACC_PEEK, &r) == 0 && r.global;
-		track(s, page, gpage, SP_CODE | (global ? SP_GLOBAL : 0));
+		bool known = walk(w, lin, ACC_PEEK, &r) == 0;
+
+		track(s, page, gpage, SP_CODE | (known && r.global ? SP_GLOBAL : 0) | (known && r.user ? SP_USER : 0));
 	}
 }
 
