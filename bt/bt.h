@@ -8,6 +8,7 @@
  *   translate.c   one block: the loop over instructions and the table of handlers
  *   xlate_*.c     handlers by class: memory, stack, string, branch, system
  *   emit.h        the emitter
+ *   ibtc.c        the table behind indirect branches
  *   cache.c       blocks: allocation, lookup, chaining, invalidation, eviction
  *   site.c        what each memory instruction has taught us (adaptive translation)
  *   fault.c       from a host fault in translated code to a guest exception or another try
@@ -24,6 +25,17 @@
 #include "base/counters.h"
 #include "base/types.h"
 #include "cpu/exec.h"
+
+/* An entry of the indirect-branch table (ibtc.c). */
+struct ibtc_entry {
+	u32 tag;	/* the negated target */
+	u32 pad;
+	u64 host;
+};
+
+#define IBTC_WAY   65536u	/* entries of one mode */
+#define IBTC_WAYS  16u
+#define MODE_COUNT 16384u	/* values of vcpu.mode */
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
 #define BLOCK_INSNS_LIMIT 64u
@@ -129,6 +141,9 @@ struct bt {
 	u32 *hash;		/* [HASH_SIZE] block + 1 */
 	u32 *page_blocks;	/* [RAM pages] */
 	struct site *sites;	/* [SITES_SIZE] */
+	struct ibtc_entry *ibtc;	/* [IBTC_WAYS][IBTC_WAY] */
+	u8 ibtc_way[MODE_COUNT];	/* a mode's way + 1; 0: none yet */
+	unsigned ibtc_used;
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
 	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
@@ -158,7 +173,6 @@ struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode);
 struct block *cache_begin(struct bt *bt, bool oneshot);
 void cache_commit(struct bt *bt, struct block *b);
 void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *to);
-void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b);
 void cache_invalidate(struct bt *bt, struct exec *x, struct block *b);
 /* All blocks with bytes in [gpa, gpa+len); true if there were any. */
 bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len);
@@ -170,8 +184,20 @@ struct block *cache_find_host(struct bt *bt, const u8 *host);
 /* Take a block's exits out of service; the dispatcher puts all back with cache_restore_exits. */
 void cache_unlink_exits(struct bt *bt, struct block *b);
 void cache_restore_exits(struct bt *bt);
-void cache_ibtc_clear(struct exec *x);
 static inline u32 block_id(const struct bt *bt, const struct block *b) { return (u32)(b - bt->blocks); }
+
+/* ---- ibtc.c ---- */
+
+/* The way of a mode, a new one if need be; -1: it has none. */
+int ibtc_way(struct bt *bt, u32 mode);
+/* The code for (eip, mode), or NULL. */
+const u8 *ibtc_find(const struct bt *bt, u32 eip, u32 mode);
+void ibtc_insert(struct bt *bt, const struct block *b);
+void ibtc_remove(struct bt *bt, const struct block *b);
+void ibtc_clear(struct bt *bt);
+/* The code for the vCPU's state, if there is any: from the table, else from the block hash. */
+const u8 *bt_here(struct exec *x);
+const u8 *bt_indirect(struct exec *x);
 
 /* ---- site.c ---- */
 

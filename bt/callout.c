@@ -383,8 +383,8 @@ static u64 after_mode_change(struct exec *x, u32 before)
 	if (v->mode == before)
 		return 0;
 	v->eip += v->insn_len;
-	host = exec_ibtc_find(x);
-	if (!host || !(before & MODE_FLAT))
+	host = bt_here(x);
+	if (!host)
 		return RET_DISPATCH;
 	x->jump_host = (u64)host;
 	return RET_JUMP;

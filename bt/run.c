@@ -18,7 +18,8 @@
 u64 bt_tables_size(const struct phys_map *phys)
 {
 	return (u64)BLOCKS_MAX * sizeof(struct block) + (u64)MAPS_MAX * sizeof(struct map_entry) +
-	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site);
+	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site) +
+	       IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry);
 }
 
 void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
@@ -45,6 +46,8 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	bt->page_blocks = (u32 *)t;
 	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u);
 	bt->sites = (struct site *)t;
+	t += SITES_SIZE * sizeof(struct site);
+	bt->ibtc = (struct ibtc_entry *)t;
 }
 
 static void code_moved(void *opaque, u32 lin_page, u32 gpage)
@@ -83,15 +86,15 @@ void bt_tie(struct bt *bt, struct exec *x)
 	x->code_size = (u32)bt->cfg.cache_size;
 	x->thunk_chain = (u64)exec_thunk_chain;
 	x->thunk_indirect = (u64)exec_thunk_indirect;
+	x->thunk_lookup = (u64)exec_thunk_lookup;
 	x->thunk_callout = (u64)exec_thunk_callout;
 	x->window_base[WIN_KERNEL] = KERNEL_WINDOW;
 	x->window_base[WIN_USER] = 0;
-	cache_ibtc_clear(x);
 	bt->shadow->code_moved = code_moved;
 	bt->shadow->opaque = x;
 	bt->phys->code_written = code_written;
 	bt->phys->opaque = x;
-	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_kick_at, code_page_written };
+	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_indirect, bt_kick_at, code_page_written };
 }
 
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
@@ -188,7 +191,7 @@ static struct block *find_block(struct bt *bt, struct exec *x)
 /* The host code for the current state; the indirect-branch table is the first place to look. */
 static const u8 *find_host(struct bt *bt, struct exec *x)
 {
-	const u8 *host = exec_ibtc_find(x);
+	const u8 *host = ibtc_find(bt, x->v.eip, x->v.mode);
 	struct block *b;
 
 	if (host) {
@@ -198,7 +201,7 @@ static const u8 *find_host(struct bt *bt, struct exec *x)
 	b = find_block(bt, x);
 	if (!b)
 		return NULL;
-	cache_ibtc_insert(bt, x, b);
+	ibtc_insert(bt, b);
 	return bt->rx + b->host;
 }
 

@@ -2,6 +2,7 @@
  * Control flow: direct exits that can be chained, and the inline lookup for
  * indirect ones.  Branches keep the flags.
  */
+#include "base/check.h"
 #include "bt/xlate.h"
 
 static u32 mask_eip(const struct xlat *t, u32 eip)
@@ -59,41 +60,52 @@ void emit_goto_r8(struct xlat *t)
 	struct emit *e = &t->e;
 	struct block *b = t->b;
 	u8 *hit;
+	s64 table;
+	int way;
 
 	t->ended = true;
-	if ((t->flags & (XLATE_ONE | XLATE_ONESHOT)) || !t->flat || t->bt->cfg.no_chain) {
+	if ((t->flags & (XLATE_ONE | XLATE_ONESHOT)) || t->bt->cfg.no_chain) {
 		e_jmp_x(e, XF(thunk_indirect));
 		return;
 	}
+	way = t->flat ? ibtc_way(t->bt, t->mode) : -1;
+	if (way < 0) {
+		e_jmp_x(e, XF(thunk_lookup));
+		return;
+	}
+	table = (s64)((u64)(t->bt->ibtc + way * (size_t)IBTC_WAY) - (u64)t->x);
+	CHECK(table == (s32)table);
 	/*
-	 * Entry index: the low 16 bits of the target; entries are 16 bytes.  The tag
-	 * is the negated sum of target and mode, so that a match adds up to zero,
-	 * which JECXZ sees without flags.
+	 * Entry index: 16 bits of the target plus its bytes reversed, so that the
+	 * upper half takes part; entries are 16 bytes.  See ibtc.c for the tag.
 	 */
-	e_movzx16(e, H_R9, H_R8);
+	e_mov(e, H_R9, H_R8);
+	e_bswap(e, H_R9);
+	e_lea(e, false, H_R9, H_R9, H_R8, 0, 0);
+	e_movzx16(e, H_R9, H_R9);
 	e_lea(e, false, H_R9, H_R9, H_R9, 0, 0);
 	e_mov64(e, H_R10, H_CX);
 	e_rex(e, false, H_CX, H_R9, H_R15);
 	e8(e, 0x8b);
-	e_mem(e, H_CX, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, tag)));
-	e_lea(e, false, H_CX, H_CX, H_R8, 0, (s32)t->mode);
+	e_mem(e, H_CX, H_R15, H_R9, 3, (s32)(table + (s64)offsetof(struct ibtc_entry, tag)));
+	e_lea(e, false, H_CX, H_CX, H_R8, 0, 0);
 	e8(e, 0x67); e8(e, 0xe3);
 	hit = e_rel8(e);
 	b->ind_patch = e_off(e) - 1;
 	b->ind_miss = e_off(e);
 	e_mov64(e, H_CX, H_R10);
-	e_jmp_x(e, XF(thunk_indirect));
+	e_jmp_x(e, XF(thunk_lookup));
 	e_here8(e, hit);
 	b->ind_rel = *hit;
 	e_mov64(e, H_CX, H_R10);
 	e_rex(e, false, 0, H_R9, H_R15);
 	e8(e, 0xff);
-	e_mem(e, 4, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, host)));
+	e_mem(e, 4, H_R15, H_R9, 3, (s32)(table + (s64)offsetof(struct ibtc_entry, host)));
 	b->ind_end = e_off(e);
 }
 
 _Static_assert(sizeof(struct ibtc_entry) == 16, "the inline lookup doubles the index and scales by 8");
-_Static_assert(IBTC_SIZE == 65536, "the inline lookup indexes with 16 bits of the target");
+_Static_assert(IBTC_WAY == 65536, "the inline lookup indexes with 16 bits of the target");
 
 /* The branch target held by the explicit operand, in r8d. */
 static void load_target(struct xlat *t)

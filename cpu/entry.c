@@ -88,8 +88,22 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	SAVE_REGS
 	TO_HOST
 	"mov %%r8d, %c[eip](%%r15)\n"
+	"5:\n"
 	"mov %[indirect], %%eax\n"
 	"jmp exec_return\n"
+
+	/* The same; but first ask whether there is a block. */
+	".globl exec_thunk_lookup\n"
+	"exec_thunk_lookup:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %%r8d, %c[eip](%%r15)\n"
+	"mov %%r15, %%rdi\n"
+	"call *exec_hooks+%c[indirect_hook](%%rip)\n"
+	"test %%rax, %%rax\n"
+	"jz 5b\n"
+	"mov %%rax, %%r12\n"
+	"jmp exec_resume_begin\n"
 
 	/* Callout: r9 = function, r8d = argument, r10 = where to go on. */
 	".globl exec_thunk_callout\n"
@@ -102,7 +116,9 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"call *%%r9\n"
 	"test %%rax, %%rax\n"
 	"jnz 4f\n"
-	"0:\n"
+	/* Into translated code at r12.  A kick in this range begins it anew. */
+	".globl exec_resume_begin\n"
+	"exec_resume_begin:\n"
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne 2f\n"
 	"1:\n"
@@ -110,7 +126,11 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	FLAGS_FROM_VCPU
 	LOAD_REGS
 	"jmp *%%r12\n"
+	".globl exec_resume_end\n"
+	"exec_resume_end:\n"
 	"2:\n"
+	"mov %c[host_rsp](%%r15), %%rsp\n"
+	"cld\n"
 	"mov %%r15, %%rdi\n"
 	"mov %%r12, %%rsi\n"
 	"call *exec_hooks+%c[kick_at](%%rip)\n"
@@ -119,7 +139,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmp %[jump], %%eax\n"
 	"jne exec_return\n"
 	"mov %c[jump_host](%%r15), %%r12\n"
-	"jmp 0b\n"
+	"jmp exec_resume_begin\n"
 
 	/* u64 exec_enter_user(struct exec *rdi) */
 	".globl exec_enter_user\n"
@@ -219,5 +239,6 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
 	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

@@ -41,14 +41,6 @@ enum exec_return {
 	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
-/* An entry of the inline indirect-branch table: tag = -(eip + mode) mod 2^32. */
-struct ibtc_entry {
-	u32 tag;
-	u32 pad;
-	u64 host;
-};
-
-#define IBTC_SIZE 65536u
 #define BOUNCE_SIZE 8192u
 #define ALT_STACK_SIZE 65536u
 #define FPU_AREA_SIZE 16384u
@@ -76,7 +68,7 @@ struct exec {
 	u32 timer_due;		/* the timer signal came: run_timers */
 
 	/* Addresses of the entry points, for generated code. */
-	u64 thunk_chain, thunk_indirect, thunk_callout;
+	u64 thunk_chain, thunk_indirect, thunk_lookup, thunk_callout;
 
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
@@ -116,7 +108,6 @@ struct exec {
 	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];
-	struct ibtc_entry ibtc[IBTC_SIZE];
 	_Alignas(65536) u8 alt_stack[ALT_STACK_SIZE];	/* first word: the struct exec, for the handler */
 };
 
@@ -134,7 +125,9 @@ extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
 extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];
 extern const u8 exec_push_begin[], exec_push_end[];
-extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
+/* Past the check of the attention flag on the way back into translated code: to be begun anew. */
+extern const u8 exec_resume_begin[], exec_resume_end[];
+extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_lookup[], exec_thunk_callout[], exec_sigreturn[];
 
 /* A callout: 0 = go on, else an exec_return to leave with. */
 typedef u64 (*callout_fn)(struct exec *x, u32 arg);
@@ -174,18 +167,6 @@ static inline void exec_account(struct exec *x, u64 *bucket)
 	x->t_enter = now;
 }
 
-/* The indirect-branch table's code for the vCPU's state, or NULL.  Flat modes only: tags hold no CS base. */
-static inline const u8 *exec_ibtc_find(const struct exec *x)
-{
-	const struct vcpu *v = &x->v;
-	const struct ibtc_entry *e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
-
-	/* An empty entry points to the miss path; its tag may match by accident. */
-	if (e->tag + v->eip + v->mode != 0 || e->host == x->thunk_indirect || !(v->mode & MODE_FLAT))
-		return NULL;
-	return (const u8 *)e->host;
-}
-
 /* ---- signal.c ---- */
 
 /* Indexes into a ucontext's gregs; <sys/ucontext.h> hides the names without _GNU_SOURCE. */
@@ -207,6 +188,8 @@ struct exec_hooks {
 	u64 (*fault)(struct exec *x, struct sig_frame *f);
 	/* A kick while inside the code cache: make it come back soon. */
 	void (*kick)(struct exec *x, struct sig_frame *f);
+	/* An indirect branch to v.eip missed the inline table: its code, or NULL for the dispatcher. */
+	const u8 *(*indirect)(struct exec *x);
 	/* The attention flag was seen set on return from a callout to `host`. */
 	void (*kick_at)(struct exec *x, const u8 *host);
 	/* A protected guest page (translated code, patched copy) is about to be written. */

@@ -1,0 +1,110 @@
+/*
+ * The table behind indirect branches: from (target, mode) to host code without
+ * leaving translated code.
+ *
+ * Flat modes only, so that EIP is the whole address.  Each mode has a way of its
+ * own, 65,536 entries found by ibtc_index(): the mode is in the displacement of the
+ * lookup and costs it nothing, and one address in two modes, which Linux has in
+ * every system call (FS changes its class), does not clash with itself.
+ *
+ * The tag is the negated target, so that a match adds up to zero, which JECXZ
+ * sees without touching flags.  A zero entry is empty: it would match target 0
+ * only, whose entry is therefore never left zero.
+ *
+ * Modes are given ways as they come; all are taken back when the cache is
+ * emptied.  A mode without one always takes the miss path, which knows the block
+ * hash (bt_indirect).
+ */
+#include "base/check.h"
+#include "bt/bt.h"
+
+static u32 index_of(u32 eip) { return (eip + __builtin_bswap32(eip)) & (IBTC_WAY - 1); }
+
+static struct ibtc_entry *way_of(const struct bt *bt, unsigned way) { return bt->ibtc + way * (size_t)IBTC_WAY; }
+
+static void set_empty(struct ibtc_entry *e, u32 index)
+{
+	*e = (struct ibtc_entry){ .tag = index == index_of(0) };
+}
+
+int ibtc_way(struct bt *bt, u32 mode)
+{
+	if (!(mode & MODE_FLAT) || mode >= MODE_COUNT)
+		return -1;
+	if (!bt->ibtc_way[mode]) {
+		if (bt->ibtc_used == IBTC_WAYS)
+			return -1;
+		bt->ibtc_way[mode] = (u8)++bt->ibtc_used;
+		set_empty(way_of(bt, bt->ibtc_used - 1) + index_of(0), index_of(0));
+	}
+	return bt->ibtc_way[mode] - 1;
+}
+
+/* The entry for a target; NULL: the mode has no way. */
+static struct ibtc_entry *entry_of(const struct bt *bt, u32 eip, u32 mode)
+{
+	if (mode >= MODE_COUNT || !bt->ibtc_way[mode])
+		return NULL;
+	return way_of(bt, bt->ibtc_way[mode] - 1u) + index_of(eip);
+}
+
+const u8 *ibtc_find(const struct bt *bt, u32 eip, u32 mode)
+{
+	const struct ibtc_entry *e = entry_of(bt, eip, mode);
+
+	return e && e->tag + eip == 0 ? (const u8 *)e->host : NULL;
+}
+
+void ibtc_insert(struct bt *bt, const struct block *b)
+{
+	struct ibtc_entry *e;
+
+	if (ibtc_way(bt, b->mode) < 0)
+		return;
+	CHECK(!b->cs_base);
+	e = entry_of(bt, b->eip, b->mode);
+	e->tag = 0u - b->eip;
+	e->host = (u64)(bt->rx + b->host);
+}
+
+void ibtc_remove(struct bt *bt, const struct block *b)
+{
+	struct ibtc_entry *e = entry_of(bt, b->eip, b->mode);
+
+	if (e && e->host == (u64)(bt->rx + b->host))
+		set_empty(e, index_of(b->eip));
+}
+
+void ibtc_clear(struct bt *bt)
+{
+	__builtin_memset(bt->ibtc, 0, bt->ibtc_used * (IBTC_WAY * sizeof(struct ibtc_entry)));
+	__builtin_memset(bt->ibtc_way, 0, sizeof(bt->ibtc_way));
+	bt->ibtc_used = 0;
+}
+
+const u8 *bt_here(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	struct bt *bt = x->bt;
+	const u8 *host = ibtc_find(bt, v->eip, v->mode);
+	struct block *b;
+
+	if (host)
+		return host;
+	b = cache_lookup(bt, v->eip, v->seg[SEG_CS].base, v->mode);
+	if (!b)
+		return NULL;
+	bt->count->ind_relooked++;
+	ibtc_insert(bt, b);
+	return bt->rx + b->host;
+}
+
+/* An indirect branch to v.eip missed.  Called in place of a turn of the dispatcher, if nothing waits for that. */
+const u8 *bt_indirect(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+
+	if (x->attention || x->timer_due || v->nmi_pending || (v->intr_pending && v->iff))
+		return NULL;
+	return bt_here(x);
+}
