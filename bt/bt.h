@@ -14,6 +14,7 @@
  *   fault.c       from a host fault in translated code to a guest exception or another try
  *   callout.c     the C side of instructions that are not translated inline
  *   run.c         the dispatcher
+ *   express.c     transfers between kernel and user code that need no dispatcher
  *   disasm.c      listings for people (Capstone)
  *
  * A block's host code contains no absolute addresses but those of the monitor's
@@ -35,7 +36,7 @@ struct ibtc_entry {
 
 #define IBTC_WAY   65536u	/* entries of one mode */
 #define IBTC_WAYS  16u
-#define MODE_COUNT 16384u	/* values of vcpu.mode */
+#define MODE_COUNT 32768u	/* values of vcpu.mode */
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
 #define BLOCK_INSNS_LIMIT 64u
@@ -198,6 +199,15 @@ void ibtc_clear(struct bt *bt);
 /* The code for the vCPU's state, if there is any: from the table, else from the block hash. */
 const u8 *bt_here(struct exec *x);
 const u8 *bt_indirect(struct exec *x);
+
+/* ---- express.c ---- */
+
+/* The state is complete, at CPL 3 or another address or mode: RET_JUMP, RET_USER, or RET_DISPATCH if that is to look first. */
+u64 bt_go_on(struct exec *x);
+/* The fast system call has landed. */
+u64 bt_sysenter(struct exec *x);
+/* After every way out of guest code: accounts, and user code's state; `ret` again. */
+u64 bt_left(struct exec *x, u64 ret);
 
 /* ---- site.c ---- */
 

@@ -21,7 +21,7 @@ static u64 fail(void) { return RET_EXCEPTION; }
 static u64 leave_after(struct vcpu *v)
 {
 	v->eip += v->insn_len;
-	return RET_DISPATCH;
+	return bt_go_on(v->engine);
 }
 
 static bool privileged(struct vcpu *v)
@@ -265,7 +265,7 @@ u64 co_ret_near(struct exec *x, u32 arg)
 	}
 	set_esp(v, v->regs[ESP] + size + (arg >> 8));
 	v->eip = value;
-	return RET_DISPATCH;
+	return bt_go_on(x);
 }
 
 /* ---- string instructions, one element at a time ---- */
@@ -601,7 +601,7 @@ u64 co_nofpu(struct exec *x, u32 kind)
 u64 co_soft_int(struct exec *x, u32 vector)
 {
 	x->v.count->callout_int++;
-	return deliver_soft(&x->v, (u8)vector) ? RET_DISPATCH : fail();
+	return deliver_soft(&x->v, (u8)vector) ? bt_go_on(x) : fail();
 }
 
 u64 co_into(struct exec *x, u32 arg)
@@ -640,7 +640,7 @@ u64 co_bound(struct exec *x, u32 arg)
 static u64 transferred(struct exec *x, bool ok)
 {
 	x->v.count->callout_iret++;
-	return ok ? RET_DISPATCH : fail();
+	return ok ? bt_go_on(x) : fail();
 }
 
 u64 co_iret(struct exec *x, u32 size) { return transferred(x, xfer_iret(&x->v, size)); }
@@ -685,18 +685,35 @@ u64 co_cli_sti(struct exec *x, u32 sti)
 	return fail();
 }
 
+/* Flags and EIP are new: does the block go on by itself? */
+static u64 after_popf(struct exec *x, u32 before, u32 eip)
+{
+	struct vcpu *v = &x->v;
+
+	if (v->mode != before || (v->sysflags & EFLAGS_TF) || (v->iff && v->intr_pending))
+		return bt_go_on(x);
+	v->eip = eip;
+	return 0;
+}
+
 u64 co_popf(struct exec *x, u32 size)
 {
 	struct vcpu *v = &x->v;
 	u32 before = v->mode, eip = v->eip;
 
 	v->count->callout_other++;
-	if (!xfer_popf(v, size))
-		return fail();
-	if (v->mode != before || (v->sysflags & EFLAGS_TF) || (v->iff && v->intr_pending))
-		return RET_DISPATCH;
-	v->eip = eip;		/* the block goes on by itself */
-	return 0;
+	return xfer_popf(v, size) ? after_popf(x, before, eip) : fail();
+}
+
+/* The same at CPL 0, the image read from the stack already: in tmp.  The arithmetic flags are anything. */
+u64 co_popf_image(struct exec *x, u32 size)
+{
+	struct vcpu *v = &x->v;
+	u32 before = v->mode, eip = v->eip;
+
+	v->count->callout_other++;
+	xfer_popf_image(v, x->tmp, size);
+	return after_popf(x, before, eip);
 }
 
 u64 co_pushf(struct exec *x, u32 size)
@@ -862,6 +879,8 @@ u64 co_clts(struct exec *x, u32 arg)
 	v->count->callout_cr++;
 	if (!privileged(v))
 		return fail();
+	if (!(v->cr0 & CR0_TS))
+		return 0;
 	cr_clts(v);
 	return leave_after(v);
 }

@@ -94,7 +94,7 @@ void bt_tie(struct bt *bt, struct exec *x)
 	bt->shadow->opaque = x;
 	bt->phys->code_written = code_written;
 	bt->phys->opaque = x;
-	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_indirect, bt_kick_at, code_page_written };
+	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_indirect, bt_sysenter, bt_kick_at, code_page_written };
 }
 
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
@@ -208,7 +208,6 @@ static const u8 *find_host(struct bt *bt, struct exec *x)
 static u64 enter(struct exec *x, const u8 *host)
 {
 	struct bt *bt = x->bt;
-	u64 ret;
 
 	x->v.sysflags &= ~EFLAGS_RF;
 	if (trace_on(TRACE_exec))
@@ -217,17 +216,22 @@ static u64 enter(struct exec *x, const u8 *host)
 			  x->v.regs[5], x->v.regs[6], x->v.regs[7], vcpu_eflags(&x->v));
 	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = x->v.eip;
 	exec_account(x, &x->v.count->ns_monitor);
-	ret = exec_enter_translated(x, host);
-	exec_account(x, &x->v.count->ns_kernel);
-	return ret;
+	x->in_user = false;
+	return bt_left(x, exec_enter_translated(x, host));
 }
 
 /* One instruction alone; by_hand: all its memory accesses too. */
 static u64 run_one(struct bt *bt, struct exec *x, unsigned flags)
 {
 	struct block *b = translate_now(bt, x, XLATE_ONE | XLATE_ONESHOT | flags);
+	u64 ret;
 
-	return b ? enter(x, bt->rx + b->host) : RET_EXCEPTION;
+	if (!b)
+		return RET_EXCEPTION;
+	x->single = true;
+	ret = enter(x, bt->rx + b->host);
+	x->single = false;
+	return ret;
 }
 
 /* Under TF, or in the shadow of STI and MOV SS. */
@@ -262,6 +266,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 	switch ((enum exec_return)(ret & 0xff)) {
 	case RET_DISPATCH:
 	case RET_JUMP:
+	case RET_USER:
 	case RET_ABORT:
 		break;
 	case RET_CHAIN: {
@@ -323,32 +328,22 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 static u64 run_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret;
 
+	if (v->cr0 & CR0_TS) {
+		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
+		exc_raise(v, EXC_NM);
+		v->count->exit_exception++;
+		return RET_EXCEPTION;
+	}
 	if (v->faulted_page) {
 		/* The guest's handler has just set this PTE: spare it the hidden fault. */
 		v->faulted_page = false;
 		if (shadow_prefill(x->shadow, &v->walk, v->cr2))
 			v->count->faults_prefilled++;
 	}
-	ret = direct_run(x);
-	switch ((enum exec_return)(ret & 0xff)) {
-	case RET_EXCEPTION:
-		if (v->exc.vector == EXC_PF)
-			v->count->exit_page_fault++;
-		else
-			v->count->exit_exception++;
-		break;
-	case RET_DISPATCH:
-		if (v->intr_pending)
-			v->count->exit_interrupt++;
-		else
-			v->count->exit_hidden++;
-		break;
-	default:
-		break;
-	}
-	return ret;
+	exec_account(x, &v->count->ns_monitor);
+	direct_prepare(x);
+	return bt_left(x, exec_enter_user(x));
 }
 
 /* What hardware had begun to deliver when it handed the machine over. */

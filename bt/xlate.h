@@ -104,7 +104,7 @@ static inline bool flat_stack(const struct xlat *t)
 #define CALLOUTS(X) \
 	X(mem_prepare) X(mem_commit) X(load) X(store) X(push) X(pop) X(pop_mem) X(pusha) X(popa) X(enter) X(leave) \
 	X(ret_near) \
-	X(string) X(seg_load) X(load_far) X(raise) X(sti_pending) X(cli_sti) X(popf) X(pushf) X(soft_int) X(into) X(bound) \
+	X(string) X(seg_load) X(load_far) X(raise) X(sti_pending) X(cli_sti) X(popf) X(popf_image) X(pushf) X(soft_int) X(into) X(bound) \
 	X(iret) X(far_jmp) X(far_call) X(far_ret) X(far_mem) X(sysenter) X(sysexit) X(hlt) X(in) X(out) X(cpuid) \
 	X(rdmsr) X(wrmsr) X(cr_read) X(cr_write) X(dr_read) X(dr_write) X(clts) X(lmsw) X(invlpg) X(wbinvd) \
 	X(lgdt) X(sgdt) X(system_segment) X(lar_lsl) X(verify) X(arpl) X(bcd) X(salc) X(xgetbv) X(xsetbv) X(rdpmc) X(rdtsc) \

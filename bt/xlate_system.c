@@ -162,6 +162,9 @@ static bool is_control(ZydisRegister r) { return ZydisRegisterGetClass(r) == ZYD
 static bool is_debug(ZydisRegister r) { return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_DEBUG; }
 static bool is_segment_reg(ZydisRegister r) { return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS; }
 
+/* Where the control registers are; CR1 does not exist. */
+static const u32 cr_field[5] = { VF(cr0), 0, VF(cr2), VF(cr3), VF(cr4) };
+
 /* MOV with a control, debug or segment register; false: an ordinary MOV. */
 static bool xlate_special_mov(struct xlat *t)
 {
@@ -177,6 +180,10 @@ static bool xlate_special_mov(struct xlat *t)
 	if (s->type == ZYDIS_OPERAND_TYPE_REGISTER && (is_control(s->reg.value) || is_debug(s->reg.value))) {
 		bool cr = is_control(s->reg.value);
 		u32 n = (u32)(s->reg.value - (cr ? ZYDIS_REGISTER_CR0 : ZYDIS_REGISTER_DR0));
+		if (cr && !(t->mode & MODE_CPL) && n < ARRAY_SIZE(cr_field) && cr_field[n]) {
+			e_load_x(&t->e, decode_reg(d->reg.value, &high), cr_field[n]);
+			return true;
+		}
 		emit_callout(t, cr ? co_cr_read : co_dr_read, n | (u32)decode_reg(d->reg.value, &high) << 8);
 		return true;
 	}
@@ -248,7 +255,7 @@ bool xlate_system(struct xlat *t)
 			return false;		/* the host's counter is the guest's */
 		emit_callout(t, co_rdtsc, 0);
 		break;
-	case ZYDIS_MNEMONIC_CLTS: callout_then_leave(t, co_clts, 0); break;
+	case ZYDIS_MNEMONIC_CLTS: emit_callout(t, co_clts, 0); break;
 	case ZYDIS_MNEMONIC_LMSW:
 		operand_to_tmp(t, 0, 2);
 		callout_then_leave(t, co_lmsw, 0);

@@ -142,26 +142,26 @@ static void load_segments(struct exec *x)
 	x->user_gsbase = gs ? v->seg[SEG_GS].base : 0;
 }
 
-u64 direct_run(struct exec *x)
+void direct_prepare(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret, entered;
 
-	if (v->cr0 & CR0_TS) {
-		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
-		exc_raise(v, EXC_NM);
-		return RET_EXCEPTION;
-	}
 	load_segments(x);
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
-	exec_account(x, &v->count->ns_monitor);
-	entered = x->t_enter;
-	ret = exec_enter_user(x);
-	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == entered) {
+	x->in_user = true;
+	x->t_user = x->t_enter;
+}
+
+void direct_left(struct exec *x, u64 ret)
+{
+	struct vcpu *v = &x->v;
+
+	x->in_user = false;
+	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == x->t_user) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
 		v->sysflags = (v->sysflags & ~USER_FLAGS) | (x->landing_flags & USER_FLAGS);
@@ -169,7 +169,6 @@ u64 direct_run(struct exec *x)
 	}
 	sync_segments(x);
 	trace(switch, "from user code at %08x: return %u", v->eip, (u32)ret & 0xff);
-	return ret;
 }
 
 /* ---- what stopped user code ---- */

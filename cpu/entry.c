@@ -33,6 +33,11 @@
 #define USER_TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n mov %%eax, %c[landing_flags](%%r15)\n" \
 	"and %[arith], %%eax\n mov %%eax, %c[flags](%%r15)\n cld\n"
+/* The bases that C code and translated code expect; the guest's AC and DF must not reach C code. */
+#define HOST_WORLD \
+	"mov %c[host_fsbase](%%r15), %%rax\n wrfsbase %%rax\n" \
+	"movabs %[window], %%rax\n wrgsbase %%rax\n" \
+	"push $2\n popfq\n"
 #define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
@@ -136,6 +141,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"call *exec_hooks+%c[kick_at](%%rip)\n"
 	"jmp 1b\n"
 	"4:\n"
+	"cmp %[user], %%eax\n"
+	"je exec_user_begin\n"
 	"cmp %[jump], %%eax\n"
 	"jne exec_return\n"
 	"mov %c[jump_host](%%r15), %%r12\n"
@@ -206,15 +213,14 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"mov %%esp, 20(%%r15)\n"	/* the MOV %esp, %ebp that the jump replaced */
 	"3:\n"
 	USER_TO_HOST
-	"mov %[sysenter], %%r8d\n"
+	HOST_WORLD
+	"mov %%r15, %%rdi\n"
+	"call *exec_hooks+%c[sysenter_hook](%%rip)\n"
+	"jmp 4b\n"
+
 	"exec_from_user:\n"		/* r8 = value to return */
 	"mov %c[host_rsp](%%r15), %%rsp\n"
-	"mov %c[host_fsbase](%%r15), %%rax\n"
-	"wrfsbase %%rax\n"
-	"movabs %[window], %%rax\n"
-	"wrgsbase %%rax\n"
-	"push $2\n"			/* the guest's AC and DF must not reach C code */
-	"popfq\n"
+	HOST_WORLD
 	"mov %%r8, %%rax\n"
 	"jmp exec_return\n"
 
@@ -238,7 +244,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
-	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
 	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

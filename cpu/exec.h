@@ -38,6 +38,7 @@ enum exec_return {
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
 	RET_JUMP,	/* callouts only: go on with the translated code at exec.jump_host */
+	RET_USER,	/* callouts only: go on with user code, direct_prepare() is done */
 	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
@@ -84,6 +85,9 @@ struct exec {
 	u16 user_ds, user_es, user_fs, user_gs;
 	u64 user_fsbase, user_gsbase;
 	u32 user_flags;		/* EFLAGS to enter user code with */
+	bool in_user;		/* guest code was last entered, or gone on with, in user mode */
+	bool single;		/* one instruction is executed alone: back to the dispatcher after it */
+	u64 t_user;		/* t_enter when user code was entered */
 	u16 flat_cs, flat_ss;	/* guest selectors that the host's stand for */
 
 	struct shadow *shadow;
@@ -115,7 +119,7 @@ _Static_assert(offsetof(struct exec, v) == 0, "r15 must be both the exec and the
 
 /* Enter translated code at `host`.  (entry.c) */
 u64 exec_enter_translated(struct exec *x, const void *host);
-/* Enter user code; segments and bases as prepared by direct_run().  (entry.c) */
+/* Enter user code; segments and bases as prepared by direct_prepare().  (entry.c) */
 u64 exec_enter_user(struct exec *x);
 /* From a signal handler: give up the interrupted context, return `ret` to the dispatcher. */
 _Noreturn void exec_leave(struct exec *x, u64 ret);
@@ -148,8 +152,10 @@ void exec_renew(struct exec *x);
 bool direct_possible(const struct vcpu *v);
 /* What a selector that user code has read from the CPU stands for in the guest. */
 u16 direct_guest_selector(const struct exec *x, u16 host);
-/* Enter user code and come back; the result is an exec_return. */
-u64 direct_run(struct exec *x);
+/* All but the entry itself: segments, flags, accounts. */
+void direct_prepare(struct exec *x);
+/* User code was left with `ret`, an exec_return: bring the vCPU in step. */
+void direct_left(struct exec *x, u64 ret);
 /* Execute DAA, DAS, AAA, AAS, AAM 10 or AAD 10 (by opcode) on the CPU, in compatibility mode.  (vdso.c) */
 void direct_bcd(u32 opcode, u64 *rax, u64 *flags);
 /* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
@@ -190,6 +196,8 @@ struct exec_hooks {
 	void (*kick)(struct exec *x, struct sig_frame *f);
 	/* An indirect branch to v.eip missed the inline table: its code, or NULL for the dispatcher. */
 	const u8 *(*indirect)(struct exec *x);
+	/* The fast system call: an exec_return, RET_JUMP too. */
+	u64 (*sysenter)(struct exec *x);
 	/* The attention flag was seen set on return from a callout to `host`. */
 	void (*kick_at)(struct exec *x, const u8 *host);
 	/* A protected guest page (translated code, patched copy) is about to be written. */
