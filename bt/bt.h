@@ -70,6 +70,7 @@ struct block_exit {
 
 struct block {
 	u32 eip, cs_base, mode;
+	u32 mode_end;		/* at its exits (xlate_segment.c) */
 	u32 gpage[2];		/* guest physical pages of its bytes; [1] NO_PAGE if one */
 	u32 host, host_len;	/* code-cache offset and length */
 	u32 map;		/* first entry of its fault map */
@@ -117,6 +118,23 @@ struct site {
 	u32 smc_since;	/* guest time (ms) at which this count began */
 };
 
+/* What a load of a segment register came to (xlate_segment.c). */
+struct seg_outcome {
+	u64 desc, gdtr;		/* the descriptor; GDT base, limit, IDT limit as they lie in the vCPU */
+	struct segment hidden;
+	u32 mode;		/* after it */
+	u16 sel;
+};
+
+struct seg_site {
+	u32 gpa, mode;		/* of the instruction; before it */
+	struct seg_outcome outcome;
+	u8 same, wrong, tries;
+	bool known;
+};
+
+#define SEG_SITES 512u
+
 struct profile_block { u32 eip; u64 runs; };
 
 struct bt_config {
@@ -143,6 +161,7 @@ struct bt {
 	u32 *page_blocks;	/* [RAM pages] */
 	struct site *sites;	/* [SITES_SIZE] */
 	struct ibtc_entry *ibtc;	/* [IBTC_WAYS][IBTC_WAY] */
+	struct seg_site seg_sites[SEG_SITES];
 	u8 ibtc_way[MODE_COUNT];	/* a mode's way + 1; 0: none yet */
 	unsigned ibtc_used;
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
@@ -213,6 +232,11 @@ u64 bt_left(struct exec *x, u64 ret);
 
 struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
+
+/* ---- xlate_segment.c ---- */
+
+/* A load at the instruction's physical address is complete; `before`: the mode it began in. */
+void seg_learn(struct exec *x, u32 gpa, u32 before, enum seg s);
 
 /* ---- translate.c ---- */
 

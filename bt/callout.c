@@ -405,7 +405,7 @@ static bool load_selector(struct exec *x, enum seg s, u16 sel)
 	return v->cpl == 3 && !(v->sysflags & EFLAGS_VM) && meant != sel && seg_load(v, s, meant);
 }
 
-/* arg: segment | pop size << 8 (0: value in tmp) | alone in its block << 31 */
+/* arg: segment | pop size << 8 (0: value in tmp) | SEG_LOAD_* */
 u64 co_seg_load(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
@@ -430,12 +430,14 @@ u64 co_seg_load(struct exec *x, u32 arg)
 		if (size)
 			set_esp(v, v->regs[ESP] + size);
 	}
-	ret = after_mode_change(x, before);
-	if (s == SEG_SS && (ret || arg & BIT(31))) {
+	if (arg & SEG_LOAD_LEARN)
+		seg_learn(x, x->seg_gpa, before, s);
+	ret = after_mode_change(x, arg & SEG_LOAD_LEARN ? x->seg_mode : before);
+	if (s == SEG_SS && (ret || arg & SEG_LOAD_ALONE)) {
 		v->shadow_ss = true;
 		return ret ? RET_DISPATCH : 0;
 	}
-	return arg & BIT(31) && ret ? RET_DISPATCH : ret;
+	return arg & SEG_LOAD_ALONE && ret ? RET_DISPATCH : ret;
 }
 
 /* arg: segment | register << 4 | opsize << 8 | operand segment << 12 */

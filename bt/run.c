@@ -282,7 +282,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 			break;
 		}
 		/* Translating may have emptied the cache. */
-		if (bt->epoch == epoch && from->mode == to->mode && !x->v.halted)
+		if (bt->epoch == epoch && from->mode_end == to->mode && !x->v.halted)
 			cache_link(bt, from, id & 1, to);
 		break;
 	}

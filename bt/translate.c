@@ -364,6 +364,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			break;
 		}
 	}
+	b->mode_end = t.mode;
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
 	if (!(flags & XLATE_ONESHOT)) {

@@ -74,6 +74,10 @@ void emit_push_imm(struct xlat *t, u32 imm, unsigned size);
 
 void xlate_string(struct xlat *t);
 
+void xlate_mov_to_segment(struct xlat *t);
+void xlate_mov_from_segment(struct xlat *t);
+void xlate_pop_segment(struct xlat *t);
+
 void xlate_jmp(struct xlat *t);
 void xlate_jcc(struct xlat *t);
 void xlate_loop(struct xlat *t);
@@ -113,6 +117,10 @@ static inline bool flat_stack(const struct xlat *t)
 #define X(name) u64 co_##name(struct exec *x, u32 arg);
 CALLOUTS(X)
 #undef X
+
+/* co_seg_load argument, beside segment and pop size << 8. */
+#define SEG_LOAD_LEARN BIT(30)	/* exec.seg_gpa, seg_mode are set */
+#define SEG_LOAD_ALONE BIT(31)	/* its block's only instruction */
 
 /* co_mem_prepare / co_mem_commit / co_load / co_store argument. */
 #define CM_SIZE(n)  ((u32)(n) & 0x3fff)

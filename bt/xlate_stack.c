@@ -69,9 +69,7 @@ void xlate_pop(struct xlat *t)
 	bool high;
 
 	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment(o->reg.value)) {
-		unsigned s = (unsigned)(o->reg.value - ZYDIS_REGISTER_ES);
-		emit_callout(t, co_seg_load, s | size << 8 | (t->flags & XLATE_ONE ? BIT(31) : 0));
-		t->no_end = s == SEG_SS;
+		xlate_pop_segment(t);
 		return;
 	}
 	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {

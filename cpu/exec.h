@@ -74,6 +74,7 @@ struct exec {
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
 	u32 xmask_lo, xmask_hi;
+	u32 seg_gpa, seg_mode;	/* a segment load: where, and the mode that its block goes on in */
 	u64 jump_host;
 	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
 
