@@ -30,8 +30,7 @@
 /* An entry of the indirect-branch table (ibtc.c). */
 struct ibtc_entry {
 	u32 tag;	/* the negated target */
-	u32 pad;
-	u64 host;
+	u32 host;	/* code-cache offset */
 };
 
 #define IBTC_WAY   65536u	/* entries of one mode */

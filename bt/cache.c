@@ -207,6 +207,7 @@ void cache_empty(struct bt *bt, struct exec *x)
 			}
 	__builtin_memset(bt->hash, 0, HASH_SIZE * sizeof(u32));
 	ibtc_clear(bt);
+	__builtin_memset(bt->seg_sites, 0, sizeof(bt->seg_sites));
 	bt->block_count = 0;
 	bt->map_count = 0;
 	bt->next = 0;

@@ -76,14 +76,12 @@ void emit_goto_r8(struct xlat *t)
 	table = (s64)((u64)(t->bt->ibtc + way * (size_t)IBTC_WAY) - (u64)t->x);
 	CHECK(table == (s32)table);
 	/*
-	 * Entry index: 16 bits of the target plus its bytes reversed, so that the
-	 * upper half takes part; entries are 16 bytes.  See ibtc.c for the tag.
+	 * The index: 16 bits of a hash (ibtc.c).
 	 */
-	e_mov(e, H_R9, H_R8);
+	e_lea(e, false, H_R9, H_R8, H_R8, 3, 0);
 	e_bswap(e, H_R9);
 	e_lea(e, false, H_R9, H_R9, H_R8, 0, 0);
 	e_movzx16(e, H_R9, H_R9);
-	e_lea(e, false, H_R9, H_R9, H_R9, 0, 0);
 	e_mov64(e, H_R10, H_CX);
 	e_rex(e, false, H_CX, H_R9, H_R15);
 	e8(e, 0x8b);
@@ -98,14 +96,19 @@ void emit_goto_r8(struct xlat *t)
 	e_here8(e, hit);
 	b->ind_rel = *hit;
 	e_mov64(e, H_CX, H_R10);
-	e_rex(e, false, 0, H_R9, H_R15);
-	e8(e, 0xff);
-	e_mem(e, 4, H_R15, H_R9, 3, (s32)(table + (s64)offsetof(struct ibtc_entry, host)));
+	e_rex(e, false, H_R9, H_R9, H_R15);
+	e8(e, 0x8b);
+	e_mem(e, H_R9, H_R15, H_R9, 3, (s32)(table + (s64)offsetof(struct ibtc_entry, host)));
+	/* lea r11, [rip + distance to the cache's beginning]; lea r9, [r9 + r11]; jmp r9 */
+	e8(e, 0x4c); e8(e, 0x8d); e8(e, 0x1d);
+	e32(e, 0u - (e_off(e) + 4));
+	e_lea(e, true, H_R9, H_R9, H_R11, 0, 0);
+	e8(e, 0x41); e8(e, 0xff); e8(e, 0xe1);
 	b->ind_end = e_off(e);
 }
 
-_Static_assert(sizeof(struct ibtc_entry) == 16, "the inline lookup doubles the index and scales by 8");
-_Static_assert(IBTC_WAY == 65536, "the inline lookup indexes with 16 bits of the target");
+_Static_assert(sizeof(struct ibtc_entry) == 8, "the inline lookup scales by 8");
+_Static_assert(IBTC_WAY == 65536, "the inline lookup keeps 16 bits of the hash");
 
 /* The branch target held by the explicit operand, in r8d. */
 static void load_target(struct xlat *t)

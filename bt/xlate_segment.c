@@ -27,15 +27,30 @@
 #define LEARN_LOADS  16u	/* loads with the same outcome before it is believed */
 #define WRONG_LOADS  64u	/* wrong ones before it is given up */
 #define LEARN_TRIES  4u
+#define SEG_WAYS     8u	/* places a record may be in */
 
 _Static_assert(offsetof(struct vcpu, gdt_limit) == offsetof(struct vcpu, gdt_base) + 4 &&
 	       offsetof(struct vcpu, idt_limit) == offsetof(struct vcpu, gdt_base) + 6,
 	       "GDTR (and the IDT's limit) is compared as eight bytes");
 _Static_assert(sizeof(struct segment) == 16, "a hidden part is stored as two words of eight bytes");
 
-static struct seg_site *slot_of(struct bt *bt, u32 gpa, u32 mode)
+/* The site's record, or NULL; `create`: in place of one that has learnt nothing. */
+static struct seg_site *site_of(struct bt *bt, u32 gpa, u32 mode, bool create)
 {
-	return &bt->seg_sites[(gpa ^ gpa >> 9 ^ mode * 0x9e5u) % SEG_SITES];
+	struct seg_site *free = NULL;
+
+	for (unsigned i = 0; i < SEG_WAYS; i++) {
+		struct seg_site *s = &bt->seg_sites[(gpa * 7 + (gpa >> 12) + mode + i) % SEG_SITES];
+
+		if (s->gpa == gpa && s->mode == mode)
+			return s;
+		if (!s->known && !s->tries && (!free || s->same < free->same))
+			free = s;
+	}
+	if (!create || !free)
+		return NULL;
+	*free = (struct seg_site){ .gpa = gpa, .mode = mode };
+	return free;
 }
 
 /* ---- taking notes ---- */
@@ -68,14 +83,12 @@ static bool outcome_now(struct vcpu *v, enum seg s, struct seg_outcome *o)
 void seg_learn(struct exec *x, u32 gpa, u32 before, enum seg s)
 {
 	struct bt *bt = x->bt;
-	struct seg_site *site = slot_of(bt, gpa, before);
+	struct seg_site *site = site_of(bt, gpa, before, true);
 	struct exception saved = x->v.exc;
 	struct seg_outcome now;
 
-	if (site->gpa != gpa || site->mode != before)
-		*site = (struct seg_site){ .gpa = gpa, .mode = before };
-	if (site->tries >= LEARN_TRIES)
-		return;
+	if (!site || site->tries >= LEARN_TRIES)
+		return;		/* (without a record: so many other sites have one) */
 	if (!outcome_now(&x->v, s, &now)) {
 		x->v.exc = saved;
 		site->same = 0;
@@ -225,9 +238,9 @@ static void load_inline(struct xlat *t, enum seg s, const struct seg_outcome *o,
 /* Selector in r8d, to be popped (`pop` bytes) or loaded already from a register or memory. */
 static void load_segment(struct xlat *t, enum seg s, unsigned slot, unsigned pop)
 {
-	const struct seg_site *site = slot_of(t->bt, t->gpa, t->mode);
+	const struct seg_site *site = site_of(t->bt, t->gpa, t->mode, false);
 
-	if (learnable(t, s) && site->known && site->gpa == t->gpa && site->mode == t->mode && form_of(t, slot) <= FORM_USER) {
+	if (learnable(t, s) && site && site->known && form_of(t, slot) <= FORM_USER) {
 		if (pop) {
 			struct ea top = stack_ea(0);
 			emit_load(t, H_R8, pop, &top, 1);
