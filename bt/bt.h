@@ -35,6 +35,14 @@ struct ibtc_entry {
 
 #define IBTC_WAY   65536u	/* entries of one mode */
 #define IBTC_WAYS  16u
+/* A predicted return: what CALL leaves for RET. */
+struct ring_entry {
+	u64 tag;	/* -(mode << 32 | return address) */
+	u64 host;	/* the landing in the caller's block, a direct exit */
+};
+
+#define RING_BYTES 65536u	/* the ring's pointer wraps in its low 16 bits */
+
 #define MODE_COUNT 32768u	/* values of vcpu.mode */
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
@@ -83,7 +91,9 @@ struct block {
 	u32 ind_patch;		/* offset of the indirect lookup's JECXZ displacement; 0: none */
 	u32 ind_end;		/* offset past the lookup's final jump */
 	u32 ind_miss;		/* offset of the miss path */
-	u8 ind_rel;		/* the displacement when in service */
+	u32 ind_hit;		/* offset past it; 0: no indirect exit */
+	u32 ring_patch;		/* the same for the look at the return ring; 0: none */
+	u8 ind_rel, ring_rel;	/* the displacements when in service */
 	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
 	struct block_exit exit[2];
 };
@@ -161,6 +171,7 @@ struct bt {
 	struct site *sites;	/* [SITES_SIZE] */
 	struct ibtc_entry *ibtc;	/* [IBTC_WAYS][IBTC_WAY] */
 	struct seg_site seg_sites[SEG_SITES];
+	struct ring_entry *ring;	/* [RING_BYTES], aligned to its size */
 	u8 ibtc_way[MODE_COUNT];	/* a mode's way + 1; 0: none yet */
 	unsigned ibtc_used;
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */

@@ -244,6 +244,8 @@ void cache_unlink_exits(struct bt *bt, struct block *b)
 		unlink_edge(bt, id << 1 | i);
 	if (b->ind_patch)
 		bt->rw[b->ind_patch] = 0;
+	if (b->ring_patch)
+		bt->rw[b->ring_patch] = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(bt->unlinked); i++)
 		if (bt->unlinked[i] == id + 1 || !bt->unlinked[i]) {
 			bt->unlinked[i] = id + 1;
@@ -259,6 +261,8 @@ void cache_restore_exits(struct bt *bt)
 
 		if (b->ind_patch)
 			bt->rw[b->ind_patch] = b->ind_rel;
+		if (b->ring_patch)
+			bt->rw[b->ring_patch] = b->ring_rel;
 		bt->unlinked[i] = 0;
 	}
 }

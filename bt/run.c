@@ -19,7 +19,7 @@ u64 bt_tables_size(const struct phys_map *phys)
 {
 	return (u64)BLOCKS_MAX * sizeof(struct block) + (u64)MAPS_MAX * sizeof(struct map_entry) +
 	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site) +
-	       IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry);
+	       IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry) + 2 * RING_BYTES;
 }
 
 void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
@@ -48,6 +48,8 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	bt->sites = (struct site *)t;
 	t += SITES_SIZE * sizeof(struct site);
 	bt->ibtc = (struct ibtc_entry *)t;
+	t += IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry);
+	bt->ring = (struct ring_entry *)ALIGN_UP((u64)t, (u64)RING_BYTES);
 }
 
 static void code_moved(void *opaque, u32 lin_page, u32 gpage)
@@ -86,6 +88,7 @@ void bt_tie(struct bt *bt, struct exec *x)
 	x->code_size = (u32)bt->cfg.cache_size;
 	x->thunk_chain = (u64)exec_thunk_chain;
 	x->thunk_indirect = (u64)exec_thunk_indirect;
+	x->ring = (u64)bt->ring;
 	x->thunk_lookup = (u64)exec_thunk_lookup;
 	x->thunk_callout = (u64)exec_thunk_callout;
 	x->window_base[WIN_KERNEL] = KERNEL_WINDOW;

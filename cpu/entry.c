@@ -25,10 +25,10 @@
 	"mov 0(%%r15), %%eax\n mov 4(%%r15), %%ecx\n mov 8(%%r15), %%edx\n mov 12(%%r15), %%ebx\n" \
 	"mov 20(%%r15), %%ebp\n mov 24(%%r15), %%esi\n mov 28(%%r15), %%edi\n"
 #define LOAD_REGS LOAD_REGS_BUT_ESP "mov 16(%%r15), %%esp\n"
-/* Onto the host stack; arithmetic flags to v.flags; direction flag clear for C. */
+/* Onto the host stack; arithmetic flags to v.flags; the return ring's pointer; direction flag clear for C. */
 #define TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n and %[arith], %%eax\n" \
-	"mov %%eax, %c[flags](%%r15)\n cld\n"
+	"mov %%eax, %c[flags](%%r15)\n mov %%r14, %c[ring](%%r15)\n cld\n"
 /* The same, keeping all of user code's EFLAGS in landing_flags too. */
 #define USER_TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n mov %%eax, %c[landing_flags](%%r15)\n" \
@@ -60,7 +60,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne exec_abort\n"
 	"mov %%rsi, %%r8\n"
-	"movabs %[window], %%r14\n"
+	"mov %c[ring](%%r15), %%r14\n"
 	"mov %c[fs_base](%%r15), %%r13d\n"
 	FLAGS_FROM_VCPU
 	LOAD_REGS
@@ -128,6 +128,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"jne 2f\n"
 	"1:\n"
 	"mov %c[fs_base](%%r15), %%r13d\n"
+	"mov %c[ring](%%r15), %%r14\n"
 	FLAGS_FROM_VCPU
 	LOAD_REGS
 	"jmp *%%r12\n"
@@ -245,7 +246,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
 	    [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
-	    [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
+	    [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
 	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }

@@ -9,7 +9,7 @@
  * Register conventions inside translated code (bt/) and in the entry paths:
  *   rax..rdi  the guest's eax..edi, zero-extended (rsp = guest esp)
  *   r8-r11    scratch          r12  scratch, survives callouts
- *   r13       guest FS base    r14  KERNEL_WINDOW
+ *   r13       guest FS base    r14  top of the return ring
  *   r15       struct exec *    GS base = KERNEL_WINDOW, FS base = the host's TLS
  * In user code: GS and FS bases are the guest's, r8-r14 zero, r15 kept (the
  * CPU preserves r8-r15 across compatibility mode, SDM vol. 1 section 3.4.1.1).
@@ -70,6 +70,8 @@ struct exec {
 
 	/* Addresses of the entry points, for generated code. */
 	u64 thunk_chain, thunk_indirect, thunk_lookup, thunk_callout;
+
+	u64 ring;		/* r14: top of the ring of predicted returns (bt/ibtc.c) */
 
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
