@@ -138,8 +138,9 @@ static void load_segments(struct exec *x)
 		__asm__ volatile("mov %0, %%gs" : : "r"(x->user_gs = gs));
 		__asm__ volatile("wrgsbase %0" : : "r"(KERNEL_WINDOW));
 	}
-	x->user_fsbase = fs ? v->seg[SEG_FS].base : 0;
-	x->user_gsbase = gs ? v->seg[SEG_GS].base : 0;
+	/* Behind a null selector the base means nothing: the host's own saves writing it, twice. */
+	x->user_fsbase = fs ? v->seg[SEG_FS].base : x->host_fsbase;
+	x->user_gsbase = gs ? v->seg[SEG_GS].base : KERNEL_WINDOW;
 }
 
 void direct_prepare(struct exec *x)

@@ -33,11 +33,15 @@
 #define USER_TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n mov %%eax, %c[landing_flags](%%r15)\n" \
 	"and %[arith], %%eax\n mov %%eax, %c[flags](%%r15)\n cld\n"
-/* The bases that C code and translated code expect; the guest's AC and DF must not reach C code. */
-#define HOST_WORLD \
-	"mov %c[host_fsbase](%%r15), %%rax\n wrfsbase %%rax\n" \
-	"movabs %[window], %%rax\n wrgsbase %%rax\n" \
-	"push $2\n popfq\n"
+/*
+ * The bases that C code and translated code expect.  Writing one takes ten times as
+ * long as reading it, and FS's is mostly as it should be (load_segments).
+ */
+#define HOST_BASES \
+	"mov %c[host_fsbase](%%r15), %%rax\n rdfsbase %%rcx\n cmp %%rax, %%rcx\n je 71f\n wrfsbase %%rax\n 71:\n" \
+	"movabs %[window], %%rax\n rdgsbase %%rcx\n cmp %%rax, %%rcx\n je 72f\n wrgsbase %%rax\n 72:\n"
+/* The guest's AC and NT must not reach C code and IRETQ; DF neither. */
+#define HOST_FLAGS "push $2\n popfq\n"
 #define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
@@ -160,9 +164,16 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne exec_abort_user\n"
 	"mov %c[user_fsbase](%%r15), %%rax\n"
+	"cmp %c[host_fsbase](%%r15), %%rax\n"
+	"je 73f\n"
 	"wrfsbase %%rax\n"
+	"73:\n"
 	"mov %c[user_gsbase](%%r15), %%rax\n"
+	"movabs %[window], %%rcx\n"
+	"cmp %%rcx, %%rax\n"
+	"je 74f\n"
 	"wrgsbase %%rax\n"
+	"74:\n"
 	"push %[ds]\n"
 	"mov 16(%%r15), %%eax\n"
 	"push %%rax\n"
@@ -214,14 +225,19 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"mov %%esp, 20(%%r15)\n"	/* the MOV %esp, %ebp that the jump replaced */
 	"3:\n"
 	USER_TO_HOST
-	HOST_WORLD
+	HOST_BASES
+	"testl %[not_host], %c[landing_flags](%%r15)\n"
+	"jz 6f\n"
+	HOST_FLAGS
+	"6:\n"
 	"mov %%r15, %%rdi\n"
 	"call *exec_hooks+%c[sysenter_hook](%%rip)\n"
 	"jmp 4b\n"
 
 	"exec_from_user:\n"		/* r8 = value to return */
 	"mov %c[host_rsp](%%r15), %%rsp\n"
-	HOST_WORLD
+	HOST_BASES
+	HOST_FLAGS
 	"mov %%r8, %%rax\n"
 	"jmp exec_return\n"
 
@@ -246,7 +262,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
 	    [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
-	    [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
+	    [not_host] "i"(EFLAGS_AC | EFLAGS_NT), [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
 	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }
