@@ -335,6 +335,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			t.i.len = 1;
 		if (crosses)
 			b->gpage[1] = f.gpage[1];
+		t.code = bytes;
+		t.avail = crosses ? 0 : avail;
 		t.next = t.eip + t.i.len;
 		t.gpa = (off < PAGE_SIZE ? f.gpage[0] : f.gpage[1]) << PAGE_SHIFT | ((cs_base + t.eip) & PAGE_MASK);
 		t.site = site_find(bt, t.gpa);

@@ -24,6 +24,8 @@ struct xlat {
 	u32 gpa;		/* of the current instruction */
 	struct site *site;	/* may be NULL */
 	struct insn i;
+	const u8 *code;		/* the current instruction's bytes, and what follows it in its page: */
+	unsigned avail;
 	bool ended;		/* the block's last instruction has been emitted */
 	bool no_end;		/* the block must not end after this instruction (MOV SS, STI shadow) */
 };

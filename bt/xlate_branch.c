@@ -242,6 +242,37 @@ void xlate_jmp(struct xlat *t)
 	}
 }
 
+/*
+ * A retpoline: an indirect jump written so that no host predicts it, which costs the
+ * guest a misprediction each time and Ringer nothing but the detour.
+ *
+ *	call 1f; 2: pause; lfence; jmp 2b; 1: mov %reg, (%esp); ret
+ *
+ * What remains of it for others to see is the word below the stack.  A jump into
+ * the middle finds blocks of its own; a step sees the instructions.
+ */
+static bool retpoline(struct xlat *t)
+{
+	static const u8 before[] = { 0xe8, 7, 0, 0, 0, 0xf3, 0x90, 0x0f, 0xae, 0xe8, 0xeb, 0xf9, 0x89 };
+	struct ea below = stack_ea(-4);
+	const u8 *p = t->code;
+	unsigned reg;
+
+	if ((t->flags & (XLATE_ONE | XLATE_BY_HAND)) || !flat_stack(t) || t->avail < 16 || t->bt->cfg.block_insns == 1 ||
+	    t->i.len != 5 || t->next + 11 < t->next || __builtin_memcmp(p, before, sizeof(before)) ||
+	    (p[13] & 0xc7) != 0x04 || p[14] != 0x24 || p[15] != 0xc3)
+		return false;
+	reg = p[13] >> 3 & 7;
+	if (reg == H_SP)
+		return false;
+	t->i.len += 11;
+	t->next += 11;
+	emit_store(t, reg, 4, &below, 1);
+	e_mov(&t->e, H_R8, reg);
+	emit_goto_r8(t);
+	return true;
+}
+
 void xlate_call(struct xlat *t)
 {
 	bool keeps_r8 = flat_stack(t) && form_of(t, 1) <= FORM_USER;
@@ -250,6 +281,8 @@ void xlate_call(struct xlat *t)
 
 	switch (t->i.op[0].type) {
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		if (retpoline(t))
+			return;
 		emit_push_imm(t, t->next, t->i.opsize);
 		if (predicted)
 			landing = emit_ring_push(t);
