@@ -40,9 +40,13 @@
 #define HOST_BASES \
 	"mov %c[host_fsbase](%%r15), %%rax\n rdfsbase %%rcx\n cmp %%rax, %%rcx\n je 71f\n wrfsbase %%rax\n 71:\n" \
 	"movabs %[window], %%rax\n rdgsbase %%rcx\n cmp %%rax, %%rcx\n je 72f\n wrgsbase %%rax\n 72:\n"
-/* The guest's AC and NT must not reach C code and IRETQ; DF neither. */
+/* The guest's AC, NT and ID must not reach C code, IRETQ and translated PUSHF. */
 #define HOST_FLAGS "push $2\n popfq\n"
-#define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
+/* DF is clear, as in C code, and nearly always in the guest's flags: then SAHF and ADC (7f + 1 overflows) are cheaper. */
+#define FLAGS_FROM_VCPU \
+	"mov %c[flags](%%r15), %%eax\n bt $10, %%eax\n jc 75f\n" \
+	"mov %%eax, %%ecx\n shl $8, %%eax\n bt $11, %%ecx\n adc $0x7f, %%al\n sahf\n jmp 76f\n" \
+	"75: push %%rax\n popfq\n 76:\n"
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
 _Static_assert(ESP == 4 && EBP == 5 && EDI == 7, "SAVE_REGS and LOAD_REGS store in encoding order");
@@ -262,7 +266,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
 	    [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
-	    [not_host] "i"(EFLAGS_AC | EFLAGS_NT), [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
+	    [not_host] "i"(EFLAGS_AC | EFLAGS_NT | EFLAGS_ID), [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
 	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }
