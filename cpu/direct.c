@@ -150,7 +150,7 @@ void direct_prepare(struct exec *x)
 	load_segments(x);
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
-	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
+	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | USER_FLAGS)) | EFLAGS_IF | EFLAGS_1;
 	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
 	x->in_user = true;

@@ -4,7 +4,7 @@
  * after many equal ones; POPF's flags, and IF with an interrupt pending; calls and
  * returns that do not pair, change the mode, the stack or the code returned to;
  * indirect branches to thousands of targets; control registers read back;
- * transfers between rings in their many forms in turn.
+ * system calls by Linux's vDSO sequence with every flag that a program can set.
  * SDM vol. 2 MOV, POP, POPF, CALL, RET; vol. 3, 5.4, 6.8.1.
  */
 #include "rt.h"
@@ -362,6 +362,35 @@ static void targets(void)
 	CHECK_EQ(sum, n);
 }
 
+/* ---- the fast system call ---- */
+
+USNIPPET(vdso, "push %ecx; push %edx; push %ebp; mov %esp, %ebp; sysenter; int $0x80", "pop %ebp", "pop %edx; pop %ecx; ret");
+USNIPPET(u_call, "mov $30, %esi; mov $1f, %edi; 1: push %ebx; popf; call vdso; pushf; pop %eax; mov %eax, %edx; xor %ebx, %edx; or %edx, %ecx; dec %esi; jnz 1b",
+	 "nop", "");
+SNIPPET(vdso_kernel, "mov $co_stack + 4000, %esp; pushf; pop call_flags; mov call_flags + 4, %eax; lea 1(%eax), %eax; mov %eax, call_flags + 4; mov %ebp, %ecx; mov $vdso_f, %edx; sti", "sysexit", "");
+volatile u32 call_flags[2];
+
+static void system_calls(void)
+{
+	group("the vDSO's system call, with every flag of the program's");
+	wrmsr(0x174, KCS);
+	wrmsr(0x175, (u32)co_stack + 2000);
+	wrmsr(0x176, (u32)vdso_kernel);
+	for (u32 i = 0; i < 32; i++) {
+		u32 f = (i & 1) | (i >> 1 & 1) << 10 | (i >> 2 & 1) << 14 | (i >> 3 & 1) << 18 | (i >> 4 & 1) << 21 | FL_IF | 2;
+
+		call_flags[1] = 0;
+		s = ustate(u_call);
+		s.ebx = f;
+		trap_run(&s, &T);
+		CHECK_EQ(T.vector, T_DONE);
+		CHECK_EQ(T.s.ecx, 0);			/* the flags after each call were those before */
+		CHECK_EQ(T.s.esp, s.esp);
+		CHECK_EQ(call_flags[0], f & ~FL_IF);
+		CHECK_EQ(call_flags[1], 30);
+	}
+}
+
 int main(void)
 {
 	u32 *pd = pg_new();
@@ -375,6 +404,7 @@ int main(void)
 	popf_if();
 	calls();
 	targets();
+	system_calls();
 	group("control registers read back");
 	for (u32 i = 0; i < 40; i++) {
 		wcr2(i * 0x1001);
