@@ -116,7 +116,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"test %%rax, %%rax\n"
 	"jz 5b\n"
 	"mov %%rax, %%r12\n"
-	"jmp exec_resume_begin\n"
+	"jmp exec_back_begin\n"
 
 	/* Callout: r9 = function, r8d = argument, r10 = where to go on. */
 	".globl exec_thunk_callout\n"
@@ -130,8 +130,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"test %%rax, %%rax\n"
 	"jnz 4f\n"
 	/* Into translated code at r12.  A kick in this range begins it anew. */
-	".globl exec_resume_begin\n"
-	"exec_resume_begin:\n"
+	".globl exec_back_begin\n"
+	"exec_back_begin:\n"
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne 2f\n"
 	"1:\n"
@@ -140,8 +140,8 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	FLAGS_FROM_VCPU
 	LOAD_REGS
 	"jmp *%%r12\n"
-	".globl exec_resume_end\n"
-	"exec_resume_end:\n"
+	".globl exec_back_end\n"
+	"exec_back_end:\n"
 	"2:\n"
 	"mov %c[host_rsp](%%r15), %%rsp\n"
 	"cld\n"
@@ -155,7 +155,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmp %[jump], %%eax\n"
 	"jne exec_return\n"
 	"mov %c[jump_host](%%r15), %%r12\n"
-	"jmp exec_resume_begin\n"
+	"jmp exec_back_begin\n"
 
 	/* u64 exec_enter_user(struct exec *rdi) */
 	".globl exec_enter_user\n"

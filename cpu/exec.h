@@ -133,7 +133,7 @@ extern const u8 exec_abort[], exec_abort_user[];
 extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];
 extern const u8 exec_push_begin[], exec_push_end[];
 /* Past the check of the attention flag on the way back into translated code: to be begun anew. */
-extern const u8 exec_resume_begin[], exec_resume_end[];
+extern const u8 exec_back_begin[], exec_back_end[];
 extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_lookup[], exec_thunk_callout[], exec_sigreturn[];
 
 /* A callout: 0 = go on, else an exec_return to leave with. */
