@@ -13,6 +13,7 @@
  *   site.c        what each memory instruction has taught us (adaptive translation)
  *   fault.c       from a host fault in translated code to a guest exception or another try
  *   callout.c     the C side of instructions that are not translated inline
+ *   callout_string.c  ...and of string instructions
  *   run.c         the dispatcher
  *   express.c     transfers between kernel and user code that need no dispatcher
  *   disasm.c      listings for people (Capstone)
@@ -158,7 +159,6 @@ struct bt_config {
 struct bt {
 	struct bt_config cfg;
 	struct phys_map *phys;
-	struct shadow *shadow;
 	struct counters *count;
 	u8 *rw, *rx;		/* the code cache's two views */
 	u32 next;		/* first free byte */
@@ -186,10 +186,12 @@ struct bt {
 
 u64 bt_tables_size(const struct phys_map *phys);
 /* `code_rw`/`code_rx`: two mappings of one memfd of cfg->cache_size bytes. */
-void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
-	     struct counters *count, u8 *code_rw, u8 *code_rx, void *tables);
-/* Tie an executor's context to the translator: before engine_bt.attach. */
+void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct counters *count,
+	     u8 *code_rw, u8 *code_rx, void *tables);
+/* Tie the executors' context to the translator: before the first engine_bt.attach. */
 void bt_tie(struct bt *bt, struct exec *x);
+/* The hooks, which are each process's own. */
+void bt_tie_process(struct bt *bt, struct exec *x);
 extern const struct engine engine_bt;
 /* MOV CR3, INVLPG, mode changes (struct platform's paging_changed). */
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin);

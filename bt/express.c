@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "bt/bt.h"
 #include "cpu/arch.h"
+#include "cpu/space.h"
 #include "cpu/vdso.h"
 
 /* Is this a moment for the dispatcher, whatever the state is? */
@@ -26,7 +27,8 @@ static bool dispatcher_wanted(const struct exec *x)
 	const struct vcpu *v = &x->v;
 	const struct bt *bt = x->bt;
 
-	return x->attention || x->timer_due || x->single || v->halted || v->nmi_pending ||
+	/* (A CR3 load may have made another process's turn.) */
+	return x->attention || x->timer_due || x->single || x->pool->next != x->pool->current || v->halted || v->nmi_pending ||
 	       (v->intr_pending && v->iff) || v->shadow_sti || v->shadow_ss || (v->sysflags & EFLAGS_TF) ||
 	       bt->cfg.no_chain || trace_on(TRACE_exec);
 }

@@ -13,7 +13,7 @@
 #include "bt/bt.h"
 #include "bt/emit.h"
 
-#define SMC_LIMIT     200	/* writes to code pages within SMC_PERIOD before the site gets the callout form: */
+#define SMC_LIMIT     2000	/* writes to code pages within SMC_PERIOD before the site gets the callout form: */
 #define SMC_PERIOD    100	/* ms.  A kernel that patches itself with memcpy at boot stays below */
 #define EMULATE_LIMIT 16
 #define FLIP_LIMIT    200
@@ -162,6 +162,7 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		if (++s->smc == SMC_LIMIT) {
 			s->form[slot] = FORM_CALLOUT + 1;
 			bt->count->adapt_smc++;
+			trace(adapt, "site %08x slot %u at eip %08x writes code pages: by hand", s->key, slot, v->eip);
 			return again(bt, x, b);
 		}
 		if (walk(&v->walk, lin, acc | ACC_PEEK, &w))

@@ -22,8 +22,8 @@ u64 bt_tables_size(const struct phys_map *phys)
 	       IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry) + 2 * RING_BYTES;
 }
 
-void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct shadow *shadow,
-	     struct counters *count, u8 *code_rw, u8 *code_rx, void *tables)
+void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct counters *count,
+	     u8 *code_rw, u8 *code_rx, void *tables)
 {
 	u8 *t = tables;
 
@@ -31,7 +31,6 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	if (!bt->cfg.block_insns || bt->cfg.block_insns > BLOCK_INSNS_LIMIT)
 		bt->cfg.block_insns = BLOCK_INSNS_LIMIT;
 	bt->phys = phys;
-	bt->shadow = shadow;
 	bt->count = count;
 	bt->rw = code_rw;
 	bt->rx = code_rx;
@@ -83,7 +82,6 @@ static void code_page_written(struct exec *x, gpa_t gpa, u32 len)
 void bt_tie(struct bt *bt, struct exec *x)
 {
 	x->bt = bt;
-	x->shadow = bt->shadow;
 	x->code_rx = bt->rx;
 	x->code_size = (u32)bt->cfg.cache_size;
 	x->thunk_chain = (u64)exec_thunk_chain;
@@ -93,8 +91,14 @@ void bt_tie(struct bt *bt, struct exec *x)
 	x->thunk_callout = (u64)exec_thunk_callout;
 	x->window_base[WIN_KERNEL] = KERNEL_WINDOW;
 	x->window_base[WIN_USER] = 0;
-	bt->shadow->code_moved = code_moved;
-	bt->shadow->opaque = x;
+	x->pool->code->code_moved = code_moved;
+	x->pool->code->opaque = x;
+	vdso_init(x);
+	bt_tie_process(bt, x);
+}
+
+void bt_tie_process(struct bt *bt, struct exec *x)
+{
 	bt->phys->code_written = code_written;
 	bt->phys->opaque = x;
 	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_indirect, bt_sysenter, bt_kick_at, code_page_written };
@@ -103,27 +107,16 @@ void bt_tie(struct bt *bt, struct exec *x)
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
 {
 	struct exec *x = v->engine;
-	const struct walk_ctx *w = &v->walk;
 
 	switch (what) {
 	case PAGING_CR3:
-		shadow_compare(x->shadow, w, false);
+		space_load_cr3(x);
 		break;
 	case PAGING_INVLPG:
-		shadow_invlpg(x->shadow, w, lin);
+		space_invlpg(x, lin);
 		break;
 	case PAGING_MODE:
-		if (x->shadow_mode.paging == w->paging && x->shadow_mode.pae == w->pae &&
-		    x->shadow_mode.pse == w->pse && x->shadow_mode.nxe == w->nxe) {
-			shadow_compare(x->shadow, w, true);	/* CR0.WP, CR4.PGE */
-			break;
-		}
-		x->shadow_mode.paging = w->paging;
-		x->shadow_mode.pae = w->pae;
-		x->shadow_mode.pse = w->pse;
-		x->shadow_mode.nxe = w->nxe;
-		v->count->shadow_flushes++;
-		shadow_flush(x->shadow);
+		space_change_mode(x);
 		break;
 	}
 }
@@ -374,66 +367,98 @@ static void deliver_injected(struct vcpu *v)
 	}
 }
 
-static void run(struct exec *x)
+/* As long as the vCPU is here: one turn. */
+static void turn(struct exec *x)
 {
 	struct bt *bt = x->bt;
 	struct vcpu *v = &x->v;
-	const struct platform *p = v->platform;
+	u64 ret;
 
+	/* Only this thread and its own signal handlers touch it: no fence. */
+	__atomic_store_n(&x->attention, 0, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	bt->count->dispatches++;
+	if (bt->unlinked[0])
+		cache_restore_exits(bt);
+	if (v->intr_pending || x->timer_due || v->nmi_pending)
+		take_events(x);
+	if (x->pool->next != x->pool->current)
+		return;			/* CR3 is another space's: not an instruction here */
+	if (v->halted) {
+		event_idle(x, take_events);
+		return;
+	}
+	if (v->cpl == 3 && direct_possible(v) && !vdso_wants_original(x)) {
+		v->shadow_sti = v->shadow_ss = false;
+		ret = run_user(x);
+	} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
+		ret = run_single(bt, x);
+	} else if (v->cpl == 3 && direct_possible(v)) {
+		ret = RET_SINGLE;	/* in the middle of a patched sequence */
+	} else {
+		const u8 *host = find_host(bt, x);
+
+		ret = host ? enter(x, host) : RET_EXCEPTION;
+	}
+	act(bt, x, ret);
+}
+
+/* Until the guest is to be left; the vCPU may go to other spaces and come back meanwhile. */
+static void loop(struct exec *x, struct space *self)
+{
+	const struct platform *p = x->v.platform;
+
+	exec_timer_update(x, p->next_deadline(p->opaque));
+	while (!p->leave(p->opaque)) {
+		if (space_settle(x, self))
+			exec_timer_update(x, p->next_deadline(p->opaque));
+		else
+			turn(x);
+	}
+	space_go_home(x, self);
+}
+
+static void run(struct exec *x)
+{
 	exec_fpu_load(x);
 	x->t_enter = rdtsc();
-	exec_timer_update(x, p->next_deadline(p->opaque));
-	deliver_injected(v);
-	while (!p->leave(p->opaque)) {
-		u64 ret;
-
-		/* Only this thread and its own signal handlers touch it: no fence. */
-		__atomic_store_n(&x->attention, 0, __ATOMIC_RELAXED);
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		bt->count->dispatches++;
-		if (bt->unlinked[0])
-			cache_restore_exits(bt);
-		if (v->intr_pending || x->timer_due || v->nmi_pending)
-			take_events(x);
-		if (v->halted) {
-			event_idle(x, take_events);
-			continue;
-		}
-		if (v->cpl == 3 && direct_possible(v) && !vdso_wants_original(x)) {
-			v->shadow_sti = v->shadow_ss = false;
-			ret = run_user(x);
-		} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
-			ret = run_single(bt, x);
-		} else if (v->cpl == 3 && direct_possible(v)) {
-			ret = RET_SINGLE;	/* in the middle of a patched sequence */
-		} else {
-			const u8 *host = find_host(bt, x);
-
-			ret = host ? enter(x, host) : RET_EXCEPTION;
-		}
-		act(bt, x, ret);
-	}
-	exec_account(x, &v->count->ns_monitor);
+	deliver_injected(&x->v);
+	loop(x, x->space);
+	exec_account(x, &x->v.count->ns_monitor);
 	exec_fpu_save(x);
+}
+
+_Noreturn static void serve(struct exec *x, struct space *self)
+{
+	space_await(x, self);
+	for (;;)
+		loop(x, self);
 }
 
 /* ---- the engine ---- */
 
-static int attach(struct exec *x)
+static int attach(struct exec *x, struct space *s)
 {
-	int r = shadow_attach(x->shadow);
+	int r = space_attach(s);
 
 	if (!r)
-		r = exec_signals_attach(x);
+		r = shadow_attach(s->shadow);
 	if (!r)
-		r = exec_timer_attach(x);
+		r = exec_signals_attach(x, s);
 	if (!r)
-		r = vdso_attach(x);
+		r = exec_timer_attach(s);
+	if (!r)
+		r = vdso_attach(x, s);
 	return r ? r : direct_attach(x);
 }
 
 /* Between two turns of the dispatcher everything is in the vCPU. */
-static int load(struct exec *x) { return 0; }
+static int load(struct exec *x)
+{
+	direct_arrive(x);
+	return 0;
+}
+
 static int detach(struct exec *x) { return 0; }
 
 /* What is not in the vCPU when a block is left by a fault of our own is lost; counters are always current. */
@@ -456,7 +481,8 @@ static void dump(struct exec *x)
 }
 
 const struct engine engine_bt = {
-	.name = "bt", .attach = attach, .load = load, .run = run, .detach = detach, .sync = nothing, .count = nothing, .dump = dump,
+	.name = "bt", .attach = attach, .load = load, .run = run, .serve = serve,
+	.detach = detach, .sync = nothing, .count = nothing, .dump = dump,
 };
 
 /* ---- the profile ---- */

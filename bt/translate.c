@@ -370,9 +370,9 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
 	if (!(flags & XLATE_ONESHOT)) {
-		shadow_track_code(bt->shadow, &v->walk, lin0, (gpa_t)b->gpage[0] << PAGE_SHIFT);
+		space_track_code(x, lin0, (gpa_t)b->gpage[0] << PAGE_SHIFT);
 		if (b->gpage[1] != NO_PAGE)
-			shadow_track_code(bt->shadow, &v->walk, (lin0 & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
+			space_track_code(x, (lin0 & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
 	}
 	cache_commit(bt, b);
 	if (flags & XLATE_ONESHOT) {

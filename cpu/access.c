@@ -170,6 +170,18 @@ bool mem_probe(struct vcpu *v, lin_t lin, unsigned len, unsigned acc)
 	return true;
 }
 
+bool mem_is_ram(struct vcpu *v, lin_t lin, unsigned acc)
+{
+	struct exception saved = v->exc;
+	u8 *host;
+	gpa_t gpa;
+
+	if (translate(v, lin, acc, &host, &gpa))
+		return host;
+	v->exc = saved;
+	return false;
+}
+
 static bool read_slow(struct vcpu *v, lin_t lin, u8 *buf, unsigned len, unsigned acc)
 {
 	/* A read of a device may have side effects: none unless all of the access succeeds. */

@@ -28,6 +28,9 @@ MUST_USE bool mem_write32(struct vcpu *v, lin_t lin, u32 val, unsigned acc);
 /* Would this access succeed?  Raises what it would raise; changes only A/D bits. */
 MUST_USE bool mem_probe(struct vcpu *v, lin_t lin, unsigned len, unsigned acc);
 
+/* Is the byte at `lin` in RAM?  False, too, if `acc` to it is not allowed; raises nothing. */
+bool mem_is_ram(struct vcpu *v, lin_t lin, unsigned acc);
+
 /* For debuggers and printers: never raises, sets no A/D bits; bytes read. */
 unsigned mem_peek(struct vcpu *v, lin_t lin, void *buf, unsigned len);
 

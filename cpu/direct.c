@@ -326,9 +326,13 @@ int direct_attach(struct exec *x)
 		return (int)r;
 	__asm__ volatile("rdfsbase %0" : "=r"(x->host_fsbase));
 	__asm__ volatile("wrgsbase %0" : : "r"(KERNEL_WINDOW));
+	return 0;
+}
+
+void direct_arrive(struct exec *x)
+{
 	x->user_ds = read_ds();
 	x->user_es = read_es();
 	x->user_fs = read_fs();
 	x->user_gs = read_gs();
-	return 0;
 }

@@ -15,11 +15,13 @@
 struct engine {
 	const char *name;
 	/* Set up the host: signals, timer, address space.  Outside the cage, so it trusts nothing the last executor left.  Negative errno. */
-	int (*attach)(struct exec *x);
+	int (*attach)(struct exec *x, struct space *s);
 	/* In the cage: take the machine's state over from the arena.  Negative errno, with the arena as it was. */
 	int (*load)(struct exec *x);
 	/* Run the guest until platform->leave. */
 	void (*run)(struct exec *x);
+	/* Be another space of the pool: run the guest whenever the vCPU comes here.  Does not return.  NULL: the engine has one space. */
+	void (*serve)(struct exec *x, struct space *s);
 	/* Put all of the CPU's state back into the arena, at an instruction boundary.  Negative errno. */
 	int (*detach)(struct exec *x);
 	/* The vCPU's registers as they are now, for a dump; best effort, from anywhere. */

@@ -11,6 +11,7 @@
 #include "cpu/exec.h"
 
 #define O(field) "i"(offsetof(struct exec, field))
+#define G(name, index) [name] "i"((index) * 8)
 
 #define PUSH_CALLEE_SAVED \
 	"push %%rbp\n push %%rbx\n push %%r12\n push %%r13\n push %%r14\n push %%r15\n sub $8, %%rsp\n"
@@ -269,4 +270,36 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [not_host] "i"(EFLAGS_AC | EFLAGS_NT | EFLAGS_ID), [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
 	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
+}
+
+void exec_resume_code(void);
+
+/*
+ * void exec_resume(struct exec *rdi, const s64 *rsi).  While the frame is read RSP stays on the
+ * alternate stack, so that another signal's frame goes below it.
+ */
+__attribute__((naked, used, noinline)) void exec_resume_code(void)
+{
+	__asm__ volatile(
+	".globl exec_resume\n"
+	"exec_resume:\n"
+	"mov %%rdi, %%r15\n"
+	".globl exec_resume_begin\n"
+	"exec_resume_begin:\n"
+	"push %c[g_efl](%%rsi)\n"
+	"popfq\n"
+	"mov %c[g_r8](%%rsi), %%r8\n mov %c[g_r9](%%rsi), %%r9\n"
+	"mov %c[g_r10](%%rsi), %%r10\n mov %c[g_r11](%%rsi), %%r11\n"
+	"mov %c[g_r12](%%rsi), %%r12\n mov %c[g_r13](%%rsi), %%r13\n mov %c[g_r14](%%rsi), %%r14\n"
+	"mov %c[g_rax](%%rsi), %%rax\n mov %c[g_rcx](%%rsi), %%rcx\n"
+	"mov %c[g_rdx](%%rsi), %%rdx\n mov %c[g_rbx](%%rsi), %%rbx\n"
+	"mov %c[g_rbp](%%rsi), %%rbp\n mov %c[g_rdi](%%rsi), %%rdi\n"
+	"mov %c[g_rsi](%%rsi), %%rsi\n"
+	"mov %c[resume_rsp](%%r15), %%rsp\n"
+	"jmp *%c[resume_rip](%%r15)\n"
+	".globl exec_resume_end\n"
+	"exec_resume_end:\n"
+	: : G(g_efl, G_EFL), G(g_r8, G_R8), G(g_r9, G_R9), G(g_r10, G_R10), G(g_r11, G_R11), G(g_r12, G_R12),
+	    G(g_r13, G_R13), G(g_r14, G_R14), G(g_rax, G_RAX), G(g_rcx, G_RCX), G(g_rdx, G_RDX), G(g_rbx, G_RBX),
+	    G(g_rbp, G_RBP), G(g_rdi, G_RDI), G(g_rsi, G_RSI), [resume_rip] O(resume_rip), [resume_rsp] O(resume_rsp));
 }

@@ -11,7 +11,8 @@ void event_poll(struct exec *x)
 	p->host_events(p->opaque);
 	if (x->timer_due || p->next_deadline(p->opaque) <= clock_ns(x->clock)) {
 		x->timer_due = 0;
-		x->armed_deadline = ~0ull;
+		x->space->armed_deadline = ~0ull;
+		space_tick(x);
 		exec_timer_update(x, p->run_timers(p->opaque));
 	}
 }

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include "cpu/vcpu.h"
 #include "base/clock.h"
+#include "cpu/space.h"
 #include "mmu/shadow.h"
 
 #define HOST_CS32 0x23u
@@ -43,7 +44,6 @@ enum exec_return {
 };
 
 #define BOUNCE_SIZE 8192u
-#define ALT_STACK_SIZE 65536u
 #define FPU_AREA_SIZE 16384u
 
 /* Offsets in an XSAVE area of the standard format (SDM vol. 1 section 13.4), and state components. */
@@ -78,6 +78,7 @@ struct exec {
 	u32 xmask_lo, xmask_hi;
 	u32 seg_gpa, seg_mode;	/* a segment load: where, and the mode that its block goes on in */
 	u64 jump_host;
+	u64 resume_rip, resume_rsp;	/* exec_resume */
 	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
 
 	/* The checked form: which window each 64 KiB of linear space is in. */
@@ -93,15 +94,14 @@ struct exec {
 	u64 t_user;		/* t_enter when user code was entered */
 	u16 flat_cs, flat_ss;	/* guest selectors that the host's stand for */
 
-	struct shadow *shadow;
+	struct pool *pool;
+	struct space *space;	/* the process that has the vCPU */
+	struct shadow *shadow;	/* its shadow */
 	u8 *code_rx;		/* executable view of the code cache */
 	u32 code_size;
 	void *bt;		/* struct bt */
 	u64 xfeatures;		/* XCR0 of the host */
-	u64 armed_deadline;	/* what the thread's timer is set to, guest ns */
 	const struct clock *clock;
-	int timer_id;
-	int tid, pid;
 	u64 t_enter;		/* TSC at the last transition, for the time split */
 	/* Fast system calls (vdso.c). */
 	bool no_user_patching;
@@ -112,10 +112,8 @@ struct exec {
 	u32 landing_flags;	/* EFLAGS of user code at the last fast system call */
 	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
-	struct { bool paging, pae, pse, nxe; } shadow_mode;	/* what the shadow was built for */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];
-	_Alignas(65536) u8 alt_stack[ALT_STACK_SIZE];	/* first word: the struct exec, for the handler */
 };
 
 _Static_assert(offsetof(struct exec, v) == 0, "r15 must be both the exec and the vCPU");
@@ -126,8 +124,15 @@ u64 exec_enter_translated(struct exec *x, const void *host);
 u64 exec_enter_user(struct exec *x);
 /* From a signal handler: give up the interrupted context, return `ret` to the dispatcher. */
 _Noreturn void exec_leave(struct exec *x, u64 ret);
+/*
+ * From a signal handler: go on with the interrupted translated code, whose registers are in
+ * `gregs` but for RIP and RSP, which are in resume_rip and resume_rsp.  What
+ * sigreturn does, without the host kernel: no signal is blocked in a handler.
+ */
+_Noreturn void exec_resume(struct exec *x, const s64 *gregs);
 /* Code addresses between which a signal means "not entered yet". */
 extern const u8 exec_enter_begin[], exec_enter_end[], exec_user_begin[], exec_user_end[];
+extern const u8 exec_resume_begin[], exec_resume_end[];
 extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
 extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];
@@ -163,6 +168,8 @@ void direct_left(struct exec *x, u64 ret);
 void direct_bcd(u32 opcode, u64 *rax, u64 *flags);
 /* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
 int direct_attach(struct exec *x);
+/* The vCPU has come to this process: what its segment registers hold. */
+void direct_arrive(struct exec *x);
 /* Signal came while user code ran: the exec_return to leave with. */
 struct sig_frame;
 u64 direct_signal(struct exec *x, const struct sig_frame *f);
@@ -208,11 +215,11 @@ struct exec_hooks {
 };
 extern struct exec_hooks exec_hooks;
 
-int exec_signals_attach(struct exec *x);
+int exec_signals_attach(struct exec *x, struct space *s);
 /* The same for hw, where only kicks are expected: `handler` on the alternate stack. */
-int exec_kicks_attach(struct exec *x, void (*handler)(int, siginfo_t *, void *));
-/* In a handler on the alternate stack: whose it is. */
-struct exec *exec_current(void);
+int exec_kicks_attach(struct exec *x, struct space *s, void (*handler)(int, siginfo_t *, void *));
+/* In a handler on the alternate stack: whose it is, and in which space. */
+struct exec *exec_current(struct space **s);
 
 #define SIG_KICK 34	/* first real-time signal left alone by libc (SIGRTMIN) */
 

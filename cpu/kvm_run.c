@@ -20,12 +20,15 @@
 
 static void on_kick(int sig, siginfo_t *si, void *context)
 {
-	struct exec *x = exec_current();
+	struct space *s;
+	struct exec *x = exec_current(&s);
 
 	x->v.count->sig_kick++;
 	x->attention = 1;
-	if (si->si_code == SI_TIMER)
+	if (si->si_code == SI_TIMER) {
+		s->armed_deadline = ~0ull;
 		x->timer_due = 1;
+	}
 	x->v.intr_pending = 1;
 	x->kvm->run->immediate_exit = 1;
 }
@@ -250,11 +253,13 @@ static void enter(struct exec *x)
 
 /* ---- the engine ---- */
 
-static int attach(struct exec *x)
+static int attach(struct exec *x, struct space *s)
 {
-	int r = exec_kicks_attach(x, on_kick);
+	int r = space_attach(s);
 
-	return r ? r : exec_timer_attach(x);
+	if (!r)
+		r = exec_kicks_attach(x, s, on_kick);
+	return r ? r : exec_timer_attach(s);
 }
 
 static int load(struct exec *x)

@@ -52,12 +52,18 @@ static void regs_from_frame(struct exec *x, const s64 *g)
 	x->v.flags = (u32)g[G_EFL] & EFLAGS_ARITH;
 }
 
-struct exec *exec_current(void)
+/* What is at the low end of an alternate stack. */
+struct stack_owner { struct exec *x; struct space *s; };
+
+struct exec *exec_current(struct space **s)
 {
+	const struct stack_owner *o;
 	u64 sp;
 
 	__asm__("mov %%rsp, %0" : "=r"(sp));
-	return *(struct exec **)(sp & ~(u64)(ALT_STACK_SIZE - 1));
+	o = (const struct stack_owner *)(sp & ~(u64)(ALT_STACK_SIZE - 1));
+	*s = o->s;
+	return o->x;
 }
 
 static void count_signal(struct counters *c, int sig)
@@ -78,9 +84,29 @@ static bool within(u64 rip, const u8 *begin, const u8 *end)
 	return rip >= (u64)begin && rip < (u64)end;
 }
 
+/* A kick while translated code runs. */
+static void kick(struct exec *x, struct sig_frame *f)
+{
+	/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
+	if (x->v.iff || x->v.platform->leave(x->v.platform->opaque))
+		exec_hooks.kick(x, f);
+}
+
+/* On with the translated code, whose context may have been changed, without a sigreturn. */
+_Noreturn static void resume(struct exec *x, const struct ucontext_t *uc)
+{
+	const s64 *g = (const s64 *)uc->uc_mcontext.gregs;
+
+	x->resume_rip = (u64)g[G_RIP];
+	x->resume_rsp = (u64)g[G_RSP];
+	fpu_from_frame(uc->uc_mcontext.fpregs);
+	exec_resume(x, g);
+}
+
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
-	struct exec *x = exec_current();
+	struct space *s;
+	struct exec *x = exec_current(&s);
 	struct ucontext_t *uc = context;
 	s64 *g = (s64 *)uc->uc_mcontext.gregs;
 	struct sig_frame f = {
@@ -90,8 +116,13 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	};
 	bool stub = f.rip >> PAGE_SHIFT == x->shadow->stub_page >> PAGE_SHIFT && f.rip < WINDOW_SIZE;
 	bool stepped = false;
+	s64 rip = g[G_RIP];
 	u64 ret;
 
+	if (sig == SIG_KICK && si->si_code == SI_TIMER)
+		s->armed_deadline = ~0ull;
+	if (sig == SIG_KICK && x->space != s)
+		return;			/* the vCPU is elsewhere, and knows (vm_kick) */
 	count_signal(x->v.count, sig);
 	if (sig == SIG_KICK) {
 		x->attention = 1;
@@ -131,17 +162,15 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 	}
 	if (within(f.rip, x->code_rx, x->code_rx + x->code_size)) {
 		if (sig == SIG_KICK) {
-			/* With IF clear nothing can be delivered: STI and its like look at intr_pending. */
-			if (x->v.iff || x->v.platform->leave(x->v.platform->opaque))
-				exec_hooks.kick(x, &f);
-			return;
+			kick(x, &f);
+			resume(x, uc);
 		}
 		exec_account(x, &x->v.count->ns_kernel);
 		regs_from_frame(x, g);
 		ret = exec_hooks.fault(x, &f);
 		exec_account(x, &x->v.count->ns_monitor);
 		if (ret == ~0ull)
-			return;
+			resume(x, uc);
 		fpu_from_frame(uc->uc_mcontext.fpregs);
 		exec_leave(x, ret);
 	}
@@ -158,6 +187,16 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		/* On the way back into translated code, whose state is still in the vCPU. */
 		CHECK(sig == SIG_KICK);
 		g[G_RIP] = (s64)(u64)exec_back_begin;
+		return;
+	}
+	if (within(f.rip, exec_resume_begin, exec_resume_end)) {
+		/* As good as in the translated code; the registers may be half there: back by sigreturn. */
+		CHECK(sig == SIG_KICK);
+		f.rip = x->resume_rip;
+		g[G_RIP] = (s64)f.rip;
+		kick(x, &f);
+		x->resume_rip = (u64)g[G_RIP];
+		g[G_RIP] = rip;
 		return;
 	}
 	if (within(f.rip, exec_enter_begin, exec_enter_end)) {
@@ -183,13 +222,13 @@ struct kernel_sigaction {
 
 #define SA_RESTORER_ 0x04000000ul
 
-static int install(struct exec *x, const int *signals, unsigned n, void (*handler)(int, siginfo_t *, void *))
+static int install(struct exec *x, struct space *s, const int *signals, unsigned n, void (*handler)(int, siginfo_t *, void *))
 {
-	stack_t ss = { .ss_sp = x->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
+	stack_t ss = { .ss_sp = s->alt_stack + 64, .ss_size = ALT_STACK_SIZE - 64 };
 	u64 none = 0;
 	long r;
 
-	*(struct exec **)x->alt_stack = x;
+	*(struct stack_owner *)s->alt_stack = (struct stack_owner){ x, s };
 	r = sys3(SYS_sigaltstack, (long)&ss, 0, 0);
 	if (r < 0)
 		return (int)r;
@@ -206,18 +245,18 @@ static int install(struct exec *x, const int *signals, unsigned n, void (*handle
 	return (int)sys6(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0, 0);
 }
 
-int exec_signals_attach(struct exec *x)
+int exec_signals_attach(struct exec *x, struct space *s)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIG_KICK };
 
-	return install(x, signals, ARRAY_SIZE(signals), on_signal);
+	return install(x, s, signals, ARRAY_SIZE(signals), on_signal);
 }
 
-int exec_kicks_attach(struct exec *x, void (*handler)(int, siginfo_t *, void *))
+int exec_kicks_attach(struct exec *x, struct space *s, void (*handler)(int, siginfo_t *, void *))
 {
 	static const int signals[] = { SIG_KICK };
 
-	return install(x, signals, ARRAY_SIZE(signals), handler);
+	return install(x, s, signals, ARRAY_SIZE(signals), handler);
 }
 
 /* ---- FPU state ---- */

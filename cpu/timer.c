@@ -9,29 +9,30 @@
 #define SIGEV_THREAD_ID 4
 #endif
 
-int exec_timer_attach(struct exec *x)
+int exec_timer_attach(struct space *s)
 {
 	struct { void *value; int signo, notify, tid; int pad[12]; } ev = {
-		.signo = SIG_KICK, .notify = SIGEV_THREAD_ID, .tid = x->tid,
+		.signo = SIG_KICK, .notify = SIGEV_THREAD_ID, .tid = s->tid,
 	};
-	long r = sys3(SYS_timer_create, CLOCK_MONOTONIC, (long)&ev, (long)&x->timer_id);
+	long r = sys3(SYS_timer_create, CLOCK_MONOTONIC, (long)&ev, (long)&s->timer_id);
 
-	x->armed_deadline = ~0ull;
+	s->armed_deadline = ~0ull;
 	return (int)r;
 }
 
 void exec_timer_update(struct exec *x, u64 deadline)
 {
 	struct { s64 interval_sec, interval_nsec, sec, nsec; } its = { 0 };
+	struct space *s = x->space;
 	u64 now, wait;
 
-	if (deadline >= x->armed_deadline)
+	if (deadline >= s->armed_deadline)
 		return;
 	now = clock_ns(x->clock);
 	wait = deadline > now ? deadline - now : 1;
 	its.sec = (s64)(wait / 1000000000u);
 	its.nsec = (s64)(wait % 1000000000u);
-	x->armed_deadline = deadline;
+	s->armed_deadline = deadline;
 	trace(timer, "host timer set, due in %llu ns", (unsigned long long)wait);
-	sys6(SYS_timer_settime, x->timer_id, 0, (long)&its, 0, 0, 0);
+	sys6(SYS_timer_settime, s->timer_id, 0, (long)&its, 0, 0, 0);
 }

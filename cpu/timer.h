@@ -9,7 +9,7 @@
 #include "cpu/exec.h"
 
 /* Create the timer for the calling thread.  Negative errno. */
-int exec_timer_attach(struct exec *x);
+int exec_timer_attach(struct space *s);
 
 /*
  * The earliest deadline is now `deadline` (guest ns, ~0: none).  Sets the host

@@ -280,6 +280,7 @@ struct platform {
 	void (*triple_fault)(void *opaque, unsigned cpu);	/* the machine stops */
 	bool (*leave)(void *opaque);		/* the engine is to leave the guest: the machine stops, pauses or switches */
 	void (*failed)(void *opaque, unsigned cpu);	/* the engine cannot go on; it has logged why.  The machine stops */
+	void (*want_space)(void *opaque);	/* bt: one more executor would be of use (cpu/space.h) */
 	u64 tsc_hz;
 	u32 lapic_hz;
 	unsigned cpus;

@@ -80,22 +80,27 @@ static void put_bcd(u8 *rw)
 	__builtin_memcpy(rw + STUB_BCD_BACK, "\x41\xff\xe3", 3);
 }
 
-int vdso_attach(struct exec *x)
+void vdso_init(struct exec *x)
 {
 	u8 *rw = x->user_pages;
-	long r;
 
-	x->shadow->patch_fd = x->user_fd;
-	x->shadow->patch_off = PAGE_SIZE;
-	x->shadow->patch_gpage = PATCH_NONE;
 	put_bcd(rw);
 	put_jump(rw + STUB_WITH_PUSHES, exec_vsyscall_landing);
 	put_jump(rw + STUB_PLAIN, exec_sysenter_landing);
+}
+
+int vdso_attach(struct exec *x, struct space *s)
+{
+	long r;
+
+	s->shadow->patch_fd = x->user_fd;
+	s->shadow->patch_off = PAGE_SIZE;
+	s->shadow->patch_gpage = PATCH_NONE;
 	r = sys_mmap((void *)(u64)STUB_ADDRESS, PAGE_SIZE, PROT_READ_ | PROT_EXEC_,
 		     MAP_SHARED | MAP_FIXED, x->user_fd, 0);
 	if (r < 0)
 		return (int)r;
-	x->shadow->stub_page = STUB_ADDRESS;
+	s->shadow->stub_page = STUB_ADDRESS;
 	return 0;
 }
 

@@ -17,7 +17,9 @@
  * Executor start: show the stub at STUB_ADDRESS.  x->user_pages is a writable
  * view of the USER_PAGES_SIZE bytes behind x->user_fd.  Negative errno.
  */
-int vdso_attach(struct exec *x);
+int vdso_attach(struct exec *x, struct space *s);
+/* Once for all executors: what the stub page holds. */
+void vdso_init(struct exec *x);
 
 /*
  * User code has just executed SYSENTER the slow way, at v.eip if the host CPU

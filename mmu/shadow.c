@@ -49,9 +49,7 @@ void shadow_init(struct shadow *s, const struct phys_map *phys, struct counters 
 	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, PAGE_SIZE);
 	s->snaps = (u8(*)[PAGE_SIZE])t;
 	s->patch_gpage = PATCH_NONE;
-	s->snap_free = 0;	/* a snapshot page of zeros means: the next free one follows */
-	for (unsigned i = 0; i < SHADOW_REGIONS; i++)
-		s->region[i].snap = SNAP_NONE;
+	s->snap_free = 1;	/* a snapshot page of zeros means: the next free one follows */
 }
 
 int shadow_attach(struct shadow *s)
@@ -375,7 +373,7 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 
 static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32 n, int prot)
 {
-	int flags = MAP_SHARED | MAP_FIXED | (n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
+	int flags = MAP_SHARED | MAP_FIXED | (n > 1 && n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
 	bool patched = win == WIN_USER && n == 1 && gpage == s->patch_gpage;
 	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
 			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
@@ -790,8 +788,10 @@ void shadow_unmap_all(struct shadow *s)
 
 /* ---- translated code ---- */
 
-static void protect_gpage(struct shadow *s, u32 gpage)
+void shadow_protect(struct shadow *s, u32 gpage)
 {
+	if (!s->phys->has_code[gpage])
+		return;
 	for (u32 link = s->rmap_head[gpage]; link; link = s->rmap_next[link - 1]) {
 		u32 page = link - 1, e = s->entry[page];
 
@@ -808,9 +808,6 @@ void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gp
 	u32 page = lin >> PAGE_SHIFT, gpage = (u32)(gpa >> PAGE_SHIFT);
 	u32 e = s->entry[page];
 
-	if (!s->phys->has_code[gpage])
-		protect_gpage(s, gpage);
-	s->phys->has_code[gpage] |= PAGE_CODE;
 	if ((e & SP_TRACKED) && e >> PAGE_SHIFT == gpage) {
 		s->entry[page] = e | SP_CODE;
 		return;
@@ -854,8 +851,8 @@ static void drop_user_mappings(struct shadow *s, u32 gpage)
 void shadow_patch(struct shadow *s, const struct walk_ctx *w, lin_t lin, u32 gpage)
 {
 	drop_user_mappings(s, gpage);
-	protect_gpage(s, gpage);
 	s->phys->has_code[gpage] |= PAGE_PATCH;
+	shadow_protect(s, gpage);
 	s->patch_gpage = gpage;
 	shadow_prefill(s, w, lin);
 }

@@ -57,7 +57,7 @@ enum shadow_result {
 #define SP_CODE   0x020u	/* translated code was fetched through this linear page */
 #define SP_TRACKED (SP_MAPPED | SP_CODE)
 
-#define SNAP_NONE 0xffffffffu
+#define SNAP_NONE 0u
 #define PATCH_NONE 0xffffffffu
 
 struct shadow_region {
@@ -65,7 +65,7 @@ struct shadow_region {
 	u32 nonglobal;		/* of these, without SP_GLOBAL */
 	u64 pde;		/* snapshot (leaf if large) */
 	const u8 *pt;		/* host pointer to this region's PTEs; NULL: large page or paging off */
-	u32 snap;		/* index of the PTE snapshot */
+	u32 snap;		/* index of the PTE snapshot, or SNAP_NONE */
 	u32 active;		/* position in the active list */
 	bool live;		/* on the active list: PDE and PTE snapshots are valid */
 };
@@ -129,7 +129,9 @@ void shadow_flush(struct shadow *s);
 /* Unmap everything, but go on tracking code pages (mapping budget). */
 void shadow_unmap_all(struct shadow *s);
 
-/* Code is being translated from guest page `gpa`, fetched at `lin`: track the mapping, take write rights away. */
+/* The page has got code (phys_map.has_code), if it still has: take write rights away. */
+void shadow_protect(struct shadow *s, u32 gpage);
+/* Code is being translated from guest page `gpa`, fetched at `lin`: track the mapping. */
 void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gpa_t gpa);
 /*
  * From now on the user window shows the patch page (patch_fd, patch_off),

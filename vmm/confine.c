@@ -8,6 +8,7 @@
  *   mmap, munmap, mprotect  the shadow; anonymous memory for symbols found in the guest
  *   futex                   the bus lock, HLT
  *   timer_settime           the thread's timer
+ *   sched_setaffinity       its own: cpu/space.c
  *   write                   doorbells, the monitor's eventfd, stderr
  *   rt_sigreturn            signals that are resumed
  *   restart_syscall         what a futex wait becomes when the process was stopped and continued
@@ -150,6 +151,9 @@ static int allow_rest(scmp_filter_ctx ctx, const struct confine_needs *n)
 	    (r = ALLOW(ctx, futex, ARG(1, 0xffffffffu, FUTEX_WAIT))) ||
 	    (r = ALLOW(ctx, futex, ARG(1, 0xffffffffu, FUTEX_WAKE))) ||
 	    (r = ALLOW(ctx, kill, FD(0, getpid()), ARG(1, 0xffffffffu, SIGABRT))))
+		return r;
+	/* Where it runs itself. */
+	if ((r = ALLOW(ctx, sched_setaffinity, FD(0, 0))))
 		return r;
 	if ((r = ALLOW(ctx, timer_settime)) || (r = ALLOW(ctx, rt_sigreturn)) ||
 	    (r = ALLOW(ctx, restart_syscall)) || (r = ALLOW(ctx, getpid)))

@@ -147,18 +147,38 @@ static void become(struct machine *m, enum engine_mode engine, struct kvm_cpu *k
 
 	executor_self = x;
 	check_dump = dump_current;
-	x->tid = x->pid = (int)sys3(SYS_getpid, 0, 0, 0);
 	x->kvm = k;
 	x->engine = engine == MODE_HW ? &engine_hw : &engine_bt;
 	if (engine == MODE_BT)
 		bt_tie(m->bt, x);
-	r = x->engine->attach(x);
+	r = x->engine->attach(x, m->spaces);
 	if (!r)
 		r = confine_enter(cage);
 	if (!r)
 		r = x->engine->load(x);
 	report(fd, r, "taking the machine over");
 	sys3(SYS_close, fd, 0, 0);
+}
+
+/* The machine is another executor's: be a space of its pool. */
+_Noreturn static void join(struct machine *m, unsigned index, const struct confinement *cage, int fd)
+{
+	struct exec *x = m->exec;
+	struct space *s = &m->spaces[index];
+	int r;
+
+	executor_self = x;
+	check_dump = dump_current;
+	bt_tie_process(m->bt, x);
+	r = engine_bt.attach(x, s);
+	if (!r)
+		r = confine_enter(cage);
+	if (!r)
+		__atomic_store_n(&s->ready, 1, __ATOMIC_RELEASE);
+	report(fd, r, "joining the pool");
+	sys3(SYS_close, fd, 0, 0);
+	engine_bt.serve(x, s);
+	__builtin_unreachable();
 }
 
 /* Why the engine has left, and with what status the process ends. */
@@ -178,7 +198,7 @@ static int leave(struct machine *m)
 	return 0;
 }
 
-_Noreturn static void executor_main(struct machine *m, enum engine_mode engine, int monitor, int fd)
+_Noreturn static void executor_main(struct machine *m, enum engine_mode engine, unsigned space, int monitor, int fd)
 {
 	struct confinement cage = { 0 };
 	struct kvm_cpu *k = NULL;
@@ -194,6 +214,8 @@ _Noreturn static void executor_main(struct machine *m, enum engine_mode engine, 
 	prepare(m, engine, &k, &cage, fd);
 	if (sys3(SYS_read, fd, (long)&go, 1) != 1)
 		_exit(0);
+	if (space)
+		join(m, space, &cage, fd);
 	become(m, engine, k, &cage, fd);
 	m->exec->engine->run(m->exec);
 	status = leave(m);
@@ -242,7 +264,7 @@ static int take_report(struct executor *e, const char *name, char *err, size_t e
 
 static const char *engine_name(enum engine_mode engine) { return engine == MODE_HW ? "hw" : "bt"; }
 
-int executor_make(struct machine *m, enum engine_mode engine, struct executor *e, char *err, size_t errlen)
+int executor_make(struct machine *m, enum engine_mode engine, unsigned space, struct executor *e, char *err, size_t errlen)
 {
 	int monitor = (int)getpid(), pair[2], r;
 	sigset_t kick, old;
@@ -259,7 +281,7 @@ int executor_make(struct machine *m, enum engine_mode engine, struct executor *e
 	sigprocmask(SIG_BLOCK, &kick, &old);
 	e->pid = fork();
 	if (e->pid == 0)
-		executor_main(m, engine, monitor, pair[1]);
+		executor_main(m, engine, space, monitor, pair[1]);
 	r = -errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(pair[1]);

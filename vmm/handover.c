@@ -126,6 +126,7 @@ static int park(struct vm *vm, char *err, size_t errlen)
 			 si.si_code == CLD_EXITED && si.si_status == EXECUTOR_PARKED;
 	if (!parked)
 		return stopped_meanwhile(err, errlen);
+	pool_dismiss(vm);
 	vm->former_pid = vm->executor_pid;
 	vm->executor_pid = 0;
 	reap_former(vm, false);
@@ -149,7 +150,7 @@ static int hand_to(struct vm *vm, struct executor *e, char *err, size_t errlen)
 static int start(struct vm *vm, enum engine_mode engine, char *err, size_t errlen)
 {
 	struct executor e;
-	int r = executor_make(machine_of(vm), engine, &e, err, errlen);
+	int r = executor_make(machine_of(vm), engine, 0, &e, err, errlen);
 
 	return r < 0 ? r : hand_to(vm, &e, err, errlen);
 }
@@ -264,7 +265,7 @@ int vm_switch(struct vm *vm, enum engine_mode to, char *err, size_t errlen)
 		return 0;
 	if (vm_stopped(vm) != STOP_NONE || (!vm->paused && vm->executor_pid <= 0))
 		return stopped_meanwhile(err, errlen);
-	if ((r = check_engine(vm, to, err, errlen)) < 0 || (r = executor_make(m, to, &next, err, errlen)) < 0)
+	if ((r = check_engine(vm, to, err, errlen)) < 0 || (r = executor_make(m, to, 0, &next, err, errlen)) < 0)
 		return r;
 	if (vm->paused) {
 		/* It could be made: that is all that can be known before the resume. */
@@ -300,16 +301,19 @@ void vm_join(struct vm *vm)
 	reap_former(vm, true);
 	if (vm->executor_pid <= 0)
 		return;
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 500 && !vm->broken; i++) {
 		if (waitpid(vm->executor_pid, NULL, WNOHANG) != 0)
 			goto gone;
 		if (i % 50 == 49)
 			vm_kick(vm);
 		nanosleep(&pause, NULL);
 	}
-	log_warn("the executor does not stop; killing it");
+	if (!vm->broken)
+		log_warn("the executor does not stop; killing it");
 	kill(vm->executor_pid, SIGKILL);
 	waitpid(vm->executor_pid, NULL, 0);
 gone:
+	pool_dismiss(vm);
 	vm->executor_pid = 0;
+	vm->broken = false;
 }

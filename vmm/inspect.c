@@ -26,6 +26,8 @@ void vm_measure_processes(struct vm *vm)
 	u64 bytes = memory_of_process((int)getpid()) +
 		    (vm->executor_pid > 0 ? memory_of_process(vm->executor_pid) : 0);
 
+	for (unsigned i = 1; i <= vm->members; i++)
+		bytes += memory_of_process(vm->member[i]);
 	vm->shared->counters.mem_process = max_u64(vm->shared->counters.mem_process, bytes);
 }
 
@@ -37,7 +39,7 @@ void vm_measure_memory(struct vm *vm)
 	vm_measure_processes(vm);
 	c->mem_code = memory_of_file(m->code_fd);
 	c->mem_blocks = memory_touched(m->bt_tables, m->bt_tables_size);
-	c->mem_shadow = memory_touched(m->shadow_tables, m->shadow_tables_size);
+	c->mem_shadow = memory_touched(m->shadow_tables, m->shadow_tables_size * (vm->cfg.executors + 1));
 	c->mem_machine = memory_touched(m->slot + IN_ARENA, m->arena_size) - c->mem_blocks - c->mem_shadow;
 }
 
@@ -87,7 +89,7 @@ unsigned vm_profile(struct vm *vm, struct profile_row *out, unsigned max)
 	struct bt bt = { 0 };	/* with our own pointers to the tables */
 	unsigned n;
 
-	bt_init(&bt, &cfg, &vm->phys, m->shadow, &unused, m->code_rw, m->code_rx, m->bt_tables);
+	bt_init(&bt, &cfg, &vm->phys, &unused, m->code_rw, m->code_rx, m->bt_tables);
 	bt.block_count = m->bt->block_count < BLOCKS_MAX ? m->bt->block_count : BLOCKS_MAX;
 	n = merge_profile(blocks, bt_profile(&bt, blocks, ARRAY_SIZE(blocks)));
 	n = n < max ? n : max;

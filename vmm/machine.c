@@ -105,22 +105,41 @@ static void build_engine(struct machine *m)
 	struct counters *count = &vm->shared->counters;
 
 	m->engine_dropped = false;
-	shadow_init(m->shadow, &vm->phys, count, m->shadow_tables, m->min_addr, m->max_maps);
-	bt_init(m->bt, &cfg, &vm->phys, m->shadow, count, m->code_rw, m->code_rx, m->bt_tables);
+	for (unsigned i = 0; i <= vm->cfg.executors; i++)
+		shadow_init(&m->shadow[i], &vm->phys, count, m->shadow_tables + i * m->shadow_tables_size,
+			    m->min_addr, m->max_maps);
+	bt_init(m->bt, &cfg, &vm->phys, count, m->code_rw, m->code_rx, m->bt_tables);
 	m->bt->symbol = guest_symbols_find;
 	m->bt->symbol_opaque = m->names;
 }
 
-static void build_exec(struct machine *m)
+static int build_pool(struct machine *m)
+{
+	unsigned n = m->vm.cfg.executors;
+
+	if (madvise(m->pool, (size_t)((u8 *)m->shadow - (u8 *)m->pool), MADV_REMOVE))
+		return -errno;
+	pool_init(m->pool, m->spaces, n);
+	for (unsigned i = 0; i < n; i++)
+		m->spaces[i].shadow = &m->shadow[i];
+	m->pool->code = &m->shadow[n];
+	return 0;
+}
+
+static int build_exec(struct machine *m)
 {
 	struct exec *x = m->exec;
 
 	exec_renew(x);
+	x->pool = m->pool;
+	x->space = m->spaces;
+	x->shadow = m->shadow;
 	x->clock = &m->vm.clock;
 	x->no_user_patching = m->vm.cfg.no_user_patching;
 	x->xfeatures = host_xfeatures();
 	x->user_pages = m->user_pages;
 	x->user_fd = m->user_fd;
+	return build_pool(m);
 }
 
 /* The CPU's pointers: the monitor's word, whatever an executor has made of them. */
@@ -136,12 +155,14 @@ static void connect_cpu(struct machine *m)
 	v->index = 0;
 }
 
-static void build_cpu(struct machine *m)
+static int build_cpu(struct machine *m)
 {
-	build_exec(m);
+	int r = build_exec(m);
+
 	connect_cpu(m);
 	vcpu_reset(&m->exec->v);
 	exec_fpu_init(m->exec);
+	return r;
 }
 
 int machine_drop_engine(struct machine *m)
@@ -158,13 +179,12 @@ int machine_drop_engine(struct machine *m)
 
 int machine_renew_engine(struct machine *m, enum engine_mode engine)
 {
-	int r = 0;
+	int r = build_exec(m);
 
-	build_exec(m);
 	connect_cpu(m);
 	vcpu_update_paging(&m->exec->v);
 	if (engine == MODE_BT) {
-		if (!m->engine_dropped)
+		if (!m->engine_dropped && !r)
 			r = machine_drop_engine(m);
 		build_engine(m);
 	}
@@ -180,6 +200,7 @@ static int build_machine(struct machine *m)
 	struct vm *vm = &m->vm;
 	struct counters counters = vm->shared->counters;
 	struct rtc_battery battery;
+	int r;
 
 	if (m->built) {
 		vm->past = vm_interrupts(vm);
@@ -189,7 +210,9 @@ static int build_machine(struct machine *m)
 		return -errno;
 	vm->shared->counters = counters;
 	build_engine(m);
-	build_cpu(m);
+	r = build_cpu(m);
+	if (r < 0)
+		return r;
 	guest_symbols_forget(m->names);
 	guest_symbols_look(m->names, &m->exec->v);
 	return build_devices(m, m->built ? &battery : NULL);
@@ -217,21 +240,26 @@ static bool make_arena(struct machine *m)
 	struct phys_map sizing = { .ram_size = cfg->mem };
 	u64 used = 0, pages = cfg->mem >> PAGE_SHIFT;
 
-	m->shadow_tables_size = shadow_tables_size(&sizing);
+	m->shadow_tables_size = ALIGN_UP(shadow_tables_size(&sizing), (u64)PAGE_SIZE);
 	m->bt_tables_size = bt_tables_size(&sizing);
-	m->arena_size = ALIGN_UP((64ull << 20) + pc_size() + sizeof(struct exec) + m->shadow_tables_size +
+	m->arena_size = ALIGN_UP((64ull << 20) + pc_size() + sizeof(struct exec) + sizeof(struct pool) +
+				 cfg->executors * sizeof(struct space) +
+				 (cfg->executors + 1) * (sizeof(struct shadow) + m->shadow_tables_size) +
 				 m->bt_tables_size + pages, 1ull << 21);
 	m->slot = take_slot(m->arena_size);
 	if (!m->slot)
 		return false;
 	m->vm.shared = carve(m, &used, sizeof(*m->vm.shared), 4096);
 	m->vm.pc = carve(m, &used, pc_size(), 4096);
-	m->exec = carve(m, &used, sizeof(struct exec), 65536);
+	m->exec = carve(m, &used, sizeof(struct exec), 4096);
+	/* build_pool */
+	m->pool = carve(m, &used, sizeof(struct pool), 4096);
+	m->spaces = carve(m, &used, cfg->executors * sizeof(struct space), ALT_STACK_SIZE);
 	/* From here on what belongs to bt: machine_renew_engine. */
-	m->shadow = carve(m, &used, sizeof(struct shadow), 4096);
+	m->shadow = carve(m, &used, (cfg->executors + 1) * sizeof(struct shadow), 4096);
 	m->bt = carve(m, &used, sizeof(struct bt), 4096);
 	m->vm.phys.has_code = carve(m, &used, pages, 4096);
-	m->shadow_tables = carve(m, &used, m->shadow_tables_size, 4096);
+	m->shadow_tables = carve(m, &used, (cfg->executors + 1) * m->shadow_tables_size, 4096);
 	m->bt_tables = carve(m, &used, m->bt_tables_size, 4096);
 	CHECK(used <= m->arena_size);
 	m->vm.vcpu[0] = &m->exec->v;
@@ -326,6 +354,8 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 		goto fail_errno;
 	m->vm.cfg = *cfg;
 	m->vm.engine = cfg->mode;
+	if (!cfg->executors)
+		m->vm.cfg.executors = 1;
 	m->vm.event_fd = m->ram_fd = m->code_fd = m->user_fd = -1;
 	if (boot_read_files(&m->files, cfg->kernel, cfg->initrd, cfg->append ? cfg->append : "", err, errlen) < 0)
 		goto fail;

@@ -36,9 +36,11 @@ struct machine {
 	u64 arena_size;
 	/* In the arena. */
 	struct exec *exec;
-	struct shadow *shadow;
-	u8 *shadow_tables;
-	u64 shadow_tables_size;
+	struct pool *pool;
+	struct space *spaces;		/* [cfg.executors] */
+	struct shadow *shadow;		/* [cfg.executors + 1], the last one tracks code */
+	u8 *shadow_tables;		/* of all of them */
+	u64 shadow_tables_size;		/* of each */
 	struct bt *bt;
 	u8 *bt_tables;
 	u64 bt_tables_size;
@@ -81,14 +83,14 @@ int machine_drop_engine(struct machine *m);
 struct executor { int pid, fd; };
 
 /*
- * Fork an executor for this engine and have it make what it can of its own,
- * while another may be running the guest.  0, or negative errno with one line in
+ * Fork an executor for this engine, to be this space of the pool, and have it make
+ * what it can of its own, while another may be running the guest.  0, or negative errno with one line in
  * err and nothing left.
  */
-int executor_make(struct machine *m, enum engine_mode engine, struct executor *e, char *err, size_t errlen);
+int executor_make(struct machine *m, enum engine_mode engine, unsigned space, struct executor *e, char *err, size_t errlen);
 /*
- * The machine is yours: it takes the state over from the arena and runs.  No other may
- * be running.  0, or negative errno with one line in err, and it is gone without a trace in the arena.
+ * Space 0: the machine is yours; it takes the state over from the arena and runs.  No other may
+ * be running.  Other spaces: wait for the vCPU.  0, or negative errno with one line in err, and it is gone without a trace in the arena.
  */
 int executor_go(struct machine *m, struct executor *e, char *err, size_t errlen);
 /* Not needed after all. */
@@ -96,6 +98,12 @@ void executor_discard(struct executor *e);
 /* An executor's exit status when the machine is in the arena, for the next one. */
 #define EXECUTOR_PARKED 80
 
+/* ---- pool.c ---- */
+
+/* Kill all but space 0's; they are gone on return. */
+void pool_dismiss(struct vm *vm);
+/* The process that has the vCPU now, as far as is known; 0: none. */
+int pool_running(const struct vm *vm);
 /* ---- platform.c ---- */
 
 /* In an executor, its own; NULL in the monitor.  Which side of the fork a process is on is per process by nature. */

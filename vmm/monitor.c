@@ -145,14 +145,10 @@ static bool console_filter(void *opaque, u8 byte)
  */
 static void suspend(struct monitor *m)
 {
-	int executor = m->vm->executor_pid;
-
 	terminal_restore();
-	if (executor > 0)
-		kill(executor, SIGSTOP);
+	vm_signal(m->vm, SIGSTOP);
 	raise(SIGSTOP);
-	if (executor > 0)
-		kill(executor, SIGCONT);
+	vm_signal(m->vm, SIGCONT);
 }
 
 static void resume(struct monitor *m)
@@ -169,9 +165,7 @@ static void check_executor(struct monitor *m)
 {
 	siginfo_t si = { 0 };
 
-	if (m->vm->executor_pid <= 0 || stop_reason(m) != STOP_NONE)
-		return;
-	if (waitid(P_PID, (id_t)m->vm->executor_pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+	if (m->vm->executor_pid <= 0 || stop_reason(m) != STOP_NONE || !vm_executor_ended(m->vm, &si))
 		return;
 	/* It may have stopped the machine and ended between our two looks. */
 	if (stop_reason(m) != STOP_NONE)
@@ -180,6 +174,7 @@ static void check_executor(struct monitor *m)
 		snprintf(m->death, sizeof m->death, ": status %d", si.si_status);
 	else
 		snprintf(m->death, sizeof m->death, ": signal %d (%s)", si.si_status, strsignal(si.si_status));
+	m->vm->broken = true;
 	vm_stop(m->vm, STOP_EXECUTOR_DIED, 0);
 }
 
@@ -353,6 +348,7 @@ static void turn(struct monitor *m)
 	u64 now;
 
 	loop_wait(&m->loop, next_deadline(m));
+	vm_tend(m->vm);
 	now = monotonic_ns();
 	for (size_t i = 0; i < BACKENDS; i++)
 		if (m->backend[i])

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cpu/space.h"
 #include "vmm/serial_spec.h"
 
 #define MEM_MIN		(4ull << 20)
@@ -24,6 +25,7 @@
 #define CACHE_MIN	(128ull << 10)
 #define CACHE_MAX	(1ull << 30)
 #define TIMEOUT_MAX_S	(10.0 * 366 * 86400)
+#define EXECUTORS_DEFAULT 8u
 #define MAX_MAPS_MIN	1024u
 #define MAX_MAPS_MAX	(1u << 30)
 
@@ -434,6 +436,18 @@ static enum options_verdict set_bisect(struct parser *p, const char *v)
 	return OPTIONS_OK;
 }
 
+static enum options_verdict set_executors(struct parser *p, const char *v)
+{
+	u64 n;
+
+	if (parse_unsigned(v, 10, &n))
+		return refuse(p, OPTIONS_USAGE, "%s: '%s' is not a number of executors", p->spelling, v);
+	if (n < 1 || n > SPACES_MAX)
+		return refuse(p, OPTIONS_IMPOSSIBLE, "%s %s: 1 to %u executors", p->spelling, v, SPACES_MAX);
+	p->cfg->executors = (unsigned)n;
+	return OPTIONS_OK;
+}
+
 static enum options_verdict set_max_maps(struct parser *p, const char *v)
 {
 	if (parse_unsigned(v, 10, &p->cfg->max_maps))
@@ -589,7 +603,7 @@ void options_default(struct config *cfg)
 		.cpus = 1,
 		.mode = MODE_BT,
 		.cache_size = 32ull << 20,
-		.block_insns = BLOCK_INSNS_MAX,
+		.block_insns = BLOCK_INSNS_MAX, .executors = EXECUTORS_DEFAULT,
 	};
 }
 

@@ -168,6 +168,15 @@ static void machine_event(void *o, enum machine_event ev, int code)
 	}
 }
 
+/* The monitor looks at pool.wanted when it is woken. */
+static void plat_want_space(void *opaque)
+{
+	struct machine *m = opaque;
+	u64 one = 1;
+
+	sys_write(m->vm.event_fd, &one, sizeof(one));
+}
+
 void platform_init(struct machine *m)
 {
 	m->platform = (struct platform){
@@ -177,6 +186,7 @@ void platform_init(struct machine *m)
 		.msr_read = plat_msr_read, .msr_write = plat_msr_write,
 		.host_events = plat_host_events, .run_timers = plat_run_timers, .next_deadline = plat_next_deadline,
 		.triple_fault = plat_triple_fault, .leave = plat_leave, .failed = plat_failed,
+		.want_space = plat_want_space,
 		.tsc_hz = m->vm.clock.tsc_hz, .lapic_hz = PC_LAPIC_TIMER_HZ, .cpus = m->vm.cfg.cpus,
 		.paging_changed = bt_paging_changed,
 	};

@@ -37,16 +37,22 @@ enum stop_reason vm_stopped(struct vm *vm)
 	return vm->stop_reason;
 }
 
-/* Out of guest code, or out of HLT.  The executor has one thread, so its ids are the same. */
+/*
+ * Out of guest code, or out of HLT.  An executor has one thread, so its ids are the same.
+ * The vCPU may be handed over meanwhile: then the next one finds intr_pending set, for
+ * that was stored before `current` was read (cpu/space.c).
+ */
 void vm_kick(struct vm *vm)
 {
 	struct vcpu *v = vm->vcpu[0];
+	int pid;
 
 	__atomic_store_n(&v->intr_pending, 1, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&v->halt_futex, 1, __ATOMIC_SEQ_CST);
 	sys6(SYS_futex, (long)&v->halt_futex, FUTEX_WAKE, 1, 0, 0, 0);
-	if (vm->executor_pid > 0)
-		sys3(SYS_tgkill, vm->executor_pid, vm->executor_pid, SIG_KICK);
+	pid = pool_running(vm);
+	if (pid > 0)
+		sys3(SYS_tgkill, pid, pid, SIG_KICK);
 }
 
 void vm_notify(struct vm *vm)

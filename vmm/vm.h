@@ -15,10 +15,12 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
+#include <signal.h>
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/types.h"
 #include "io/chardev.h"
+#include "cpu/space.h"
 #include "io/pc.h"
 #include "mmu/phys.h"
 #include "vmm/config.h"
@@ -59,6 +61,10 @@ struct vm {
 	int stop_code;		/* for DEBUG_EXIT: the process's exit status */
 	int event_fd;		/* eventfd: an executor wakes the monitor */
 	int executor_pid;	/* 0: none now */
+	int member[SPACES_MAX];	/* the pool's other executors, from [1] (vmm/pool.c) */
+	unsigned members;	/* how many of those */
+	bool pool_is_full;
+	bool broken;		/* an executor has died: the others are not to be waited for */
 	int former_pid;		/* the one before: parked, and perhaps not reaped yet; or 0 */
 	enum engine_mode engine;	/* MODE_BT or MODE_HW: the one that runs, or will when resumed */
 	bool paused;
@@ -98,6 +104,12 @@ enum stop_reason vm_stopped(struct vm *vm);
 void vm_stop(struct vm *vm, enum stop_reason reason, int code);
 /* Monitor: reap the executor after a stop (kills it after a grace period). */
 void vm_join(struct vm *vm);
+/* Monitor, whenever an executor has rung: make those that the pool of address spaces asks for. */
+void vm_tend(struct vm *vm);
+/* Monitor: a signal to all of the machine's executors. */
+void vm_signal(const struct vm *vm, int sig);
+/* Monitor: has one of them ended, and how?  It is not reaped: that is vm_join's. */
+bool vm_executor_ended(const struct vm *vm, siginfo_t *si);
 /* Monitor: have an executor look at what back ends have announced and at stats_request. */
 void vm_notify(struct vm *vm);
 void vm_destroy(struct vm *vm);

@@ -24,6 +24,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int64_t s64;
 
 void check_register(const char *name, void (*fn)(void));
 _Noreturn void check_fail(const char *file, int line, const char *fmt, ...)
