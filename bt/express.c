@@ -28,7 +28,7 @@ static bool dispatcher_wanted(const struct exec *x)
 	const struct bt *bt = x->bt;
 
 	/* (A CR3 load may have made another process's turn.) */
-	return x->attention || x->timer_due || x->single || x->pool->next != x->pool->current || v->halted || v->nmi_pending ||
+	return x->attention || x->timer_due || x->single || x->translated_user || x->pool->next != x->pool->current || v->halted || v->nmi_pending ||
 	       (v->intr_pending && v->iff) || v->shadow_sti || v->shadow_ss || (v->sysflags & EFLAGS_TF) ||
 	       bt->cfg.no_chain || trace_on(TRACE_exec);
 }
@@ -37,8 +37,8 @@ static u64 to_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
 
-	/* CR0.TS is an exception, a page to prefill work for the dispatcher. */
-	if (v->faulted_page || (v->cr0 & CR0_TS) || !direct_possible(v) || vdso_wants_original(x))
+	/* CR0.TS is an exception, a page to prefill work for the dispatcher, and so are programs that it has translated. */
+	if (v->faulted_page || (v->cr0 & CR0_TS) || !direct_possible(v) || vdso_wants_original(x) || hot_now(x->bt, x))
 		return RET_DISPATCH;
 	exec_account(x, &v->count->ns_kernel);
 	direct_prepare(x);
@@ -78,7 +78,7 @@ u64 bt_left(struct exec *x, u64 ret)
 	struct vcpu *v = &x->v;
 
 	if (!x->in_user) {
-		exec_account(x, &v->count->ns_kernel);
+		exec_account(x, x->translated_user ? &v->count->ns_user : &v->count->ns_kernel);
 		return ret;
 	}
 	direct_left(x, ret);

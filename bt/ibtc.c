@@ -22,6 +22,7 @@
  * and the host address of a landing, a direct exit to the return address, in a
  * ring; RET pops an entry, and uses it if it is right.  r14 points to the newest;
  * it is stepped as a 16-bit register, which wraps it without flags.  Entries that
+ * Programs that are translated (hot.c) have none: their tags do not say whose they are.  Entries that
  * nobody pops (a switch of stacks) are overwritten in time, and wrong ones lead to
  * the table.  A landing is valid as long as its block's code is in place, that is
  * until the cache is emptied: an invalidated block's exits lead to the dispatcher.
@@ -77,6 +78,8 @@ void ibtc_insert(struct bt *bt, const struct block *b)
 	e = entry_of(bt, b->eip, b->mode);
 	e->tag = 0u - b->eip;
 	e->host = b->host;
+	if (b->program)
+		hot_lookup_added(bt, b);
 }
 
 void ibtc_remove(struct bt *bt, const struct block *b)

@@ -276,7 +276,7 @@ static bool retpoline(struct xlat *t)
 void xlate_call(struct xlat *t)
 {
 	bool keeps_r8 = flat_stack(t) && form_of(t, 1) <= FORM_USER;
-	bool predicted = flat_stack(t) && !unchained(t) && t->i.opsize == 4;
+	bool predicted = flat_stack(t) && !unchained(t) && t->i.opsize == 4 && !(t->mode & MODE_HOT);
 	u8 *landing = NULL;
 
 	switch (t->i.op[0].type) {
@@ -327,7 +327,7 @@ void xlate_ret(struct xlat *t)
 	}
 	emit_load(t, H_R8, t->i.opsize, &top, 1);
 	e_lea(&t->e, false, H_SP, H_SP, H_NONE, 0, (s32)(t->i.opsize + extra));
-	goto_r8(t, t->i.opsize == 4);
+	goto_r8(t, t->i.opsize == 4 && !(t->mode & MODE_HOT));
 }
 
 void xlate_jcc(struct xlat *t)

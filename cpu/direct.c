@@ -154,6 +154,7 @@ void direct_prepare(struct exec *x)
 	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
 	x->in_user = true;
+	x->translated_user = false;
 	x->t_user = x->t_enter;
 }
 
@@ -191,7 +192,7 @@ static u64 slow_sysenter(struct exec *x)
 {
 	vdso_learn(x);
 	x->v.count->exit_syscall_slow++;
-	return RET_SYSENTER;
+	return RET_SYSENTER | 1ull << 32;
 }
 
 /*

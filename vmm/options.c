@@ -420,6 +420,12 @@ static enum options_verdict set_no_user_patching(struct parser *p, const char *v
 	return OPTIONS_OK;
 }
 
+static enum options_verdict set_translate_users(struct parser *p, const char *v)
+{
+	p->cfg->translate_users = true;
+	return OPTIONS_OK;
+}
+
 static enum options_verdict set_bisect(struct parser *p, const char *v)
 {
 	const char *dash = strchr(v, '-');
