@@ -84,16 +84,17 @@ u64 bt_left(struct exec *x, u64 ret)
 	direct_left(x, ret);
 	switch ((enum exec_return)(ret & 0xff)) {
 	case RET_EXCEPTION:
-		if (v->exc.vector == EXC_PF)
-			v->count->exit_page_fault++;
-		else
-			v->count->exit_exception++;
+		(*(v->exc.vector == EXC_PF ? &v->count->exit_page_fault : &v->count->exit_exception))++;
+		break;
+	case RET_SOFT_INT:
+		v->count->exit_exception += (u32)(ret >> 32) != 0x80;	/* INT3, INTO */
+		break;
+	case RET_SINGLE:
+	case RET_EMULATE:
+		v->count->exit_emulated++;
 		break;
 	case RET_DISPATCH:
-		if (v->intr_pending)
-			v->count->exit_interrupt++;
-		else
-			v->count->exit_hidden++;
+		(*(v->intr_pending ? &v->count->exit_interrupt : &v->count->exit_hidden))++;
 		break;
 	default:
 		break;

@@ -199,8 +199,10 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		if (gpage == b->gpage[0] || gpage == b->gpage[1])
 			return RET_EMULATE;	/* perhaps its own next instructions: by hand, then look up anew */
 		exec_hooks.code_written(x, (gpa_t)gpage << PAGE_SHIFT, PAGE_SIZE);
-		if (shadow_fault(x->shadow, &v->walk, win, lin, acc, &err) == SHADOW_FILLED)
+		if (shadow_fault(x->shadow, &v->walk, win, lin, acc, &err) == SHADOW_FILLED) {
+			v->count->faults_hidden++;
 			return ~0ull;
+		}
 		return RET_EMULATE;
 	}
 	case SHADOW_EMULATE:

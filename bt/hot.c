@@ -252,7 +252,7 @@ u64 hot_int80(struct exec *x, u32 arg)
 {
 	struct bt *bt = x->bt;
 
-	x->v.count->exit_syscall_translated++;
+	x->v.count->hot_syscalls++;
 	earn(bt->hot);
 	return co_soft_int(x, 0x80);
 }
@@ -262,7 +262,7 @@ u64 hot_sysenter(struct exec *x, u32 arg)
 {
 	struct bt *bt = x->bt;
 
-	x->v.count->exit_syscall_translated++;
+	x->v.count->hot_syscalls++;
 	if (bt->hot->slow_sysenters >= HEAT_FIRST / 2)
 		earn(bt->hot);
 	return co_sysenter(x, arg);

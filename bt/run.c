@@ -342,12 +342,6 @@ static void prefill(struct exec *x)
 		v->count->faults_prefilled++;
 }
 
-static void count_exception(struct vcpu *v, u64 ret)
-{
-	if ((ret & 0xff) == RET_EXCEPTION)
-		(*(v->exc.vector == EXC_PF ? &v->count->exit_page_fault : &v->count->exit_exception))++;
-}
-
 /* A program that could run directly, from translations. */
 static u64 run_hot(struct bt *bt, struct exec *x)
 {
@@ -365,7 +359,6 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 	if (v->mode & MODE_HOT) {
 		/* Not by a system call. */
 		hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - bt->hot_since));
-		count_exception(v, ret);
 	}
 	return ret;
 }
@@ -377,7 +370,6 @@ static u64 run_user(struct exec *x)
 	if (v->cr0 & CR0_TS) {
 		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
 		exc_raise(v, EXC_NM);
-		v->count->exit_exception++;
 		return RET_EXCEPTION;
 	}
 	prefill(x);

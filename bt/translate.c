@@ -165,12 +165,12 @@ static void xlate_insn(struct xlat *t)
 			e8(&t->e, 0x0f);
 			e8(&t->e, 0x0b);
 			t->ended = true;
+			c->class_callout++;
 			return;
 		}
 	}
 	switch (t->i.z.mnemonic) {
-	case ZYDIS_MNEMONIC_NOP:
-		return;
+	case ZYDIS_MNEMONIC_NOP: c->class_identical++; return;
 	case ZYDIS_MNEMONIC_LEA:
 		xlate_lea(t);
 		return;
@@ -193,6 +193,7 @@ static void xlate_insn(struct xlat *t)
 	case ZYDIS_MNEMONIC_XLAT: xlate_xlat(t); return;
 	case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU:
 		xlate_maskmov(t);
+		c->class_memory++;
 		return;
 	case ZYDIS_MNEMONIC_MOVSB: case ZYDIS_MNEMONIC_MOVSW: case ZYDIS_MNEMONIC_MOVSD:
 	case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW: case ZYDIS_MNEMONIC_CMPSD:
@@ -366,12 +367,14 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			return NULL;
 		}
 		mark(&t, 0, RECOVER_NONE);
-		if (hot && xlate_hot(&t, got))
-			;
-		else if (got == DECODE_OK)
+		if (hot && xlate_hot(&t, got)) {
+			bt->count->class_callout++;	/* INT 0x80, or left to the CPU */
+		} else if (got == DECODE_OK) {
 			xlate_insn(&t);
-		else
+		} else {
 			emit_raise(&t, got == DECODE_TOO_LONG ? EXC_GP : EXC_UD);
+			bt->count->class_callout++;
+		}
 		b->insns++;
 		b->guest_len += t.i.len;
 		t.eip = t.next;

@@ -161,7 +161,7 @@ static bool xlate_special_mov(struct xlat *t)
 	return false;
 }
 
-static bool xlate_port(struct xlat *t, bool in)
+static void xlate_port(struct xlat *t, bool in)
 {
 	const ZydisDecodedOperand *port = &t->i.op[in ? 1 : 0], *data = &t->i.op[in ? 0 : 1];
 	u32 size = data->size / 8u;
@@ -169,7 +169,6 @@ static bool xlate_port(struct xlat *t, bool in)
 	/* size 3 bits, immediate port flag, port */
 	emit_callout(t, in ? co_in : co_out, size | (port->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
 		     BIT(4) | ((u32)port->imm.value.u & 0xff) << 8 : 0));
-	return true;
 }
 
 bool xlate_system(struct xlat *t)
@@ -186,8 +185,8 @@ bool xlate_system(struct xlat *t)
 	case ZYDIS_MNEMONIC_CLI: xlate_cli_sti(t, false); return true;
 	case ZYDIS_MNEMONIC_STI: xlate_cli_sti(t, true); return true;
 	case ZYDIS_MNEMONIC_HLT: callout_then_leave(t, co_hlt, 0); break;
-	case ZYDIS_MNEMONIC_IN: return xlate_port(t, true);
-	case ZYDIS_MNEMONIC_OUT: return xlate_port(t, false);
+	case ZYDIS_MNEMONIC_IN: xlate_port(t, true); break;
+	case ZYDIS_MNEMONIC_OUT: xlate_port(t, false); break;
 	case ZYDIS_MNEMONIC_INT:
 		callout_then_leave(t, co_soft_int, (u32)i->op[0].imm.value.u & 0xff);
 		break;
@@ -281,6 +280,7 @@ bool xlate_system(struct xlat *t)
 	case ZYDIS_MNEMONIC_XSETBV: emit_callout(t, co_xsetbv, 0); break;
 	case ZYDIS_MNEMONIC_XSAVE: case ZYDIS_MNEMONIC_XRSTOR:
 		xlate_xsave(t);
+		t->bt->count->class_memory++;
 		return true;
 	/* Not offered by the guest's CPUID, or of privileged meaning on the host. */
 	case ZYDIS_MNEMONIC_XSAVEOPT: case ZYDIS_MNEMONIC_XSAVEC: case ZYDIS_MNEMONIC_XSAVES:

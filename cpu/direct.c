@@ -151,7 +151,6 @@ void direct_prepare(struct exec *x)
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
 	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | USER_FLAGS)) | EFLAGS_IF | EFLAGS_1;
-	v->count->user_entries++;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
 	x->in_user = true;
 	x->translated_user = false;
@@ -163,6 +162,7 @@ void direct_left(struct exec *x, u64 ret)
 	struct vcpu *v = &x->v;
 
 	x->in_user = false;
+	v->count->user_entries += ret != RET_ABORT;
 	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == x->t_user) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;

@@ -193,8 +193,10 @@ static struct space *choose(struct exec *x, u32 cr3)
 		if (!__atomic_load_n(&s->ready, __ATOMIC_ACQUIRE))
 			continue;
 		ready++;
-		if (s->keyed && s->cr3 == cr3)
+		if (s->keyed && s->cr3 == cr3) {
+			x->v.count->space_hits++;
 			return s;
+		}
 		/* One that shows nothing yet, then the one used longest ago, but not the one in use. */
 		if (s->index != p->current && (!oldest || s->used < oldest->used))
 			oldest = s;

@@ -348,6 +348,8 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 	struct shadow_region *r = &s->region[page >> 9];
 	u32 e = s->entry[page];
 
+	if ((flags & SP_MAPPED) && !(e & SP_MAPPED))
+		s->count->shadow_pages++;
 	if (e & SP_TRACKED) {
 		if ((e & SP_MAPPED) && (e >> PAGE_SHIFT) != gpage)
 			rmap_remove(s, page, e >> PAGE_SHIFT);
@@ -508,6 +510,7 @@ static bool upgrade(struct shadow *s, const struct walk_ctx *w, enum window win,
 		track(s, p, s->entry[p] >> PAGE_SHIFT, flags);
 	}
 	host_protect(s, win, lo, hi - lo, host_prot(flags));
+	s->count->shadow_upgrades++;
 	trace(shadow, "writable %s %08x+%x", win == WIN_USER ? "user" : "kernel", lo << PAGE_SHIFT, (hi - lo) << PAGE_SHIFT);
 	return true;
 }
@@ -592,7 +595,6 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 			}
 	}
 	s->count->shadow_fills++;
-	s->count->shadow_pages += n;
 	trace(shadow, "map %s %08x+%x -> %08x %s%s%s", win == WIN_USER ? "user" : "kernel", first << PAGE_SHIFT,
 	      n << PAGE_SHIFT, gpage << PAGE_SHIFT, flags & SP_WRITE ? "w" : "r", flags & SP_EXEC ? "x" : "",
 	      flags & SP_GLOBAL ? "g" : "");

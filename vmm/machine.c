@@ -105,6 +105,7 @@ static void build_engine(struct machine *m)
 	struct counters *count = &vm->shared->counters;
 
 	m->engine_dropped = false;
+	count->shadow_drops = count->shadow_pages;	/* what executors before these had mapped went with them */
 	for (unsigned i = 0; i <= vm->cfg.executors; i++)
 		shadow_init(&m->shadow[i], &vm->phys, count, m->shadow_tables + i * m->shadow_tables_size,
 			    m->min_addr, m->max_maps);

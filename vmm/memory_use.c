@@ -1,12 +1,14 @@
 /*
  * Memory in use (see vmm/memory_use.h): mincore(2) for shared mappings — for
  * those it tells what the page cache holds, whichever process touched it —
- * st_blocks for memfds, /proc for processes.
+ * st_blocks for memfds, /proc for processes
+ * (proportional where the kernel says so: pages shared by fork count once).
  */
 #define _GNU_SOURCE
 #include "vmm/memory_use.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,20 +38,39 @@ u64 memory_of_file(int fd)
 	return fstat(fd, &st) ? 0 : (u64)st.st_blocks * 512;
 }
 
-u64 memory_of_process(int pid)
+/* The sum of these lines, "WORD: N kB", of a file in /proc/PID; false: there is no such file, or line. */
+static bool add_lines(int pid, const char *file, const char *const *words, unsigned n, u64 *bytes)
 {
-	char path[32], line[128];
-	unsigned long long kib;
-	u64 bytes = 0;
+	char path[40], line[128];
+	unsigned found = 0;
 	FILE *f;
 
-	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
 	f = fopen(path, "re");
 	if (!f)
-		return 0;
+		return false;
 	while (fgets(line, sizeof line, f))
-		if (sscanf(line, "RssAnon: %llu", &kib) == 1 || sscanf(line, "VmPTE: %llu", &kib) == 1)
-			bytes += kib << 10;
+		for (unsigned i = 0; i < n; i++) {
+			size_t len = strlen(words[i]);
+
+			if (strncmp(line, words[i], len) == 0 && line[len] == ':') {
+				*bytes += strtoull(line + len + 1, NULL, 10) << 10;
+				found++;
+			}
+		}
 	fclose(f);
+	return found > 0;
+}
+
+u64 memory_of_process(int pid)
+{
+	static const char *const shared[] = { "Pss_Anon" }, *const own[] = { "VmPTE" }, *const all[] = { "RssAnon", "VmPTE" };
+	u64 bytes = 0;
+
+	/* Executors share most of what they have with the monitor that they were forked from: each its part of it. */
+	if (add_lines(pid, "smaps_rollup", shared, ARRAY_SIZE(shared), &bytes))
+		add_lines(pid, "status", own, ARRAY_SIZE(own), &bytes);
+	else
+		add_lines(pid, "status", all, ARRAY_SIZE(all), &bytes);
 	return bytes;
 }

@@ -10,7 +10,7 @@
 u64 memory_touched(void *p, u64 len);
 /* Bytes of a file (a memfd) that exist. */
 u64 memory_of_file(int fd);
-/* Private memory of a process, its page tables included; 0 if it is gone. */
+/* Anonymous memory of a process, its part of what forks share, and its page tables; 0 if it is gone. */
 u64 memory_of_process(int pid);
 
 #endif

@@ -34,7 +34,9 @@
 
 #define FLUSH_PATIENCE_NS      2000000000ull
 #define FLUSH_PATIENCE_QUIT_NS  200000000ull
-#define MEASURE_EVERY_NS       1000000000ull
+/* Of the processes' memory: 2 ms for each of a pool's executors, so ever more seldom. */
+#define MEASURE_FIRST_NS         50000000ull
+#define MEASURE_EVERY_NS      10000000000ull
 #define BACKENDS (SERIAL_MAX + 1)
 
 struct monitor {
@@ -52,7 +54,7 @@ struct monitor {
 	char death[64];		/* how the executor ended, if it was not asked to */
 	int quit_signal;	/* ended by this signal; 0: not */
 	u64 time_limit;		/* monotonic ns */
-	u64 next_measure;	/* of the processes' memory, if it will be reported */
+	u64 next_measure, measure_after;	/* of the processes' memory, if it will be reported */
 	bool printing_stats;	/* as soon as they are in */
 	struct stats_wait stats_wait;
 };
@@ -359,7 +361,8 @@ static void turn(struct monitor *m)
 		control_server_tick(m->control);
 	if (now >= m->next_measure) {
 		vm_measure_processes(m->vm);
-		m->next_measure = now + MEASURE_EVERY_NS;
+		m->measure_after = min_u64(2 * m->measure_after, MEASURE_EVERY_NS);
+		m->next_measure = now + m->measure_after;
 	}
 	if (now >= m->time_limit)
 		vm_stop(m->vm, STOP_TIMEOUT, 0);
@@ -454,8 +457,10 @@ int monitor_run(struct monitor *m)
 		m->time_limit = monotonic_ns() + m->vm->cfg.timeout_ns;
 	while (clients_missing(m) && stop_reason(m) == STOP_NONE)
 		turn(m);
-	if (m->vm->cfg.stats)
-		m->next_measure = monotonic_ns() + MEASURE_EVERY_NS / 20;	/* soon: the run may be short */
+	if (m->vm->cfg.stats) {
+		m->measure_after = MEASURE_FIRST_NS;	/* soon: the run may be short */
+		m->next_measure = monotonic_ns() + m->measure_after;
+	}
 	if (m->uses_terminal)
 		terminal_raw(STDIN_FILENO);
 	m->commander.powered_on = true;

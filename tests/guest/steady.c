@@ -6,6 +6,8 @@
  * by side for SECONDS (default 20): registers of every kind held through long
  * loops, threads, clocks, timers, processes, pipes, signals, memory, futexes,
  * changing code, single steps, and what the kernel says about itself.
+ *   --storm         the storms of steady-storm.c too: forks, programs, mappings, signals, threads, pipes
+ *   --every S       a line every S seconds instead of each
  *   --light         fewer threads, more pauses: for machines many times slower
  *   --only A,B      these jobs (--list: their names)
  *   --max-gap MS    the clock may stand still or jump this far, default 2000
@@ -33,7 +35,7 @@
 #include <time.h>
 
 struct shared *sh;
-struct options opt = { .seconds = 20, .max_gap = 2000, .window = 3000, .patience = 120 };
+struct options opt = { .seconds = 20, .max_gap = 2000, .window = 3000, .patience = 120, .every = 1 };
 
 /* ---- jobs and what can go wrong with them ------------------------------- */
 
@@ -41,20 +43,27 @@ static const struct job {
 	const char *name;
 	void (*run)(void);
 	int nice;
+	bool storm;
 } jobs[] = {
-	{ "cpu", job_cpu, -6 },
-	{ "threads", job_threads, 0 },
-	{ "clock", job_clock, -15 },
-	{ "timer", job_timer, -20 },
-	{ "sleep", job_sleep, -15 },
-	{ "process", job_process, 0 },
-	{ "pipe", job_pipe, 0 },
-	{ "signal", job_signal, 0 },
-	{ "memory", job_memory, 0 },
-	{ "futex", job_futex, 0 },
-	{ "code", job_code, 0 },
-	{ "ptrace", job_ptrace, 0 },
-	{ "kernel", job_kernel, 0 },		/* the last one */
+	{ "cpu", job_cpu, -6, false },
+	{ "threads", job_threads, 0, false },
+	{ "clock", job_clock, -15, false },
+	{ "timer", job_timer, -20, false },
+	{ "sleep", job_sleep, -15, false },
+	{ "process", job_process, 0, false },
+	{ "pipe", job_pipe, 0, false },
+	{ "signal", job_signal, 0, false },
+	{ "memory", job_memory, 0, false },
+	{ "futex", job_futex, 0, false },
+	{ "code", job_code, 0, false },
+	{ "ptrace", job_ptrace, 0, false },
+	{ "forks", job_forks, -6, true },
+	{ "programs", job_programs, -6, true },
+	{ "maps", job_maps, -6, true },
+	{ "returns", job_returns, -6, true },
+	{ "crowd", job_crowd, -6, true },
+	{ "chain", job_chain, -6, true },
+	{ "kernel", job_kernel, 0, false },		/* the last one */
 };
 enum { JOBS = sizeof jobs / sizeof *jobs };
 
@@ -74,6 +83,8 @@ static const struct fault {
 	{ "clock-back", "clock", 0 }, { "clock-gap", "clock", 0 }, { "realtime", "clock", 0 }, { "tsc-back", "clock", 0 },
 	{ "child", "process", 0 }, { "pipe", "pipe", 0 }, { "memory", "memory", 0 }, { "zero-page", "memory", 0 }, { "futex", "futex", 0 },
 	{ "code", "code", 0 }, { "far-code", "code", 0 }, { "single-step", "ptrace", 0 }, { "ptrace-run", "ptrace", 0 },
+	{ "storm-cow", "forks", 0 }, { "storm-exec", "programs", 0 }, { "storm-map", "maps", 0 }, { "storm-signal", "returns", 0 },
+	{ "storm-thread", "crowd", 0 }, { "storm-pipe", "chain", 0 },
 	{ "file", "kernel", 0 },
 	/* Last, and alone: the log is everybody's. */
 	{ "kernel-log", "kernel", NEED_GUEST },
@@ -258,7 +269,7 @@ bool next_round(u32 sum)
 
 static bool wanted(int i)
 {
-	return !opt.only || listed(opt.only, jobs[i].name);
+	return opt.only ? listed(opt.only, jobs[i].name) : opt.storm || !jobs[i].storm;
 }
 
 static void start_job(int i)
@@ -340,6 +351,28 @@ static bool all_done(void)
 	return true;
 }
 
+/* What the guest's kernel has counted since it started: for whoever compares it with what the machine has counted. */
+static void kernel_counts(void)
+{
+	static const struct { const char *file, *word; } counts[] = {
+		{ "/proc/stat", "processes" }, { "/proc/stat", "ctxt" }, { "/proc/stat", "intr" }, { "/proc/vmstat", "pgfault" },
+	};
+	char line[8192], text[200] = "";
+	int n = 0;
+
+	for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+		size_t len = strlen(counts[i].word);
+		FILE *f = fopen(counts[i].file, "re");
+
+		while (f && fgets(line, sizeof line, f))
+			if (strncmp(line, counts[i].word, len) == 0 && line[len] == ' ')
+				n += snprintf(text + n, sizeof text - n, " %s %llu", counts[i].word, strtoull(line + len, NULL, 10));
+		if (f)
+			fclose(f);
+	}
+	printf("steady: the kernel counts%s\n", text);
+}
+
 /* What the kernel has to say, if it is one of the jobs. */
 static void complain(void)
 {
@@ -368,7 +401,7 @@ static int conduct(void)
 		if (wanted(i))
 			start_job(i);
 	sigprocmask(SIG_BLOCK, &chld, NULL);
-	beat = sh->start + 1000ull * MS;
+	beat = sh->start + opt.every * 1000ull * MS;
 	while (!sh->failed && !all_done()) {
 		u64 now;
 
@@ -381,7 +414,7 @@ static int conduct(void)
 			complain();
 			heartbeat("");
 			while (beat <= now)
-				beat += 1000ull * MS;
+				beat += opt.every * 1000ull * MS;
 		}
 		if (now - sh->start >= opt.seconds * 1000ull * MS)
 			sh->stop = 1;
@@ -397,6 +430,9 @@ static int conduct(void)
 		printf("steady: FAIL %s\n", sh->message);
 		return 1;
 	}
+	if (opt.storm)
+		kernel_counts();
+	fflush(stdout);
 	heartbeat("ok, ");
 	return 0;
 }
@@ -505,6 +541,7 @@ int main(int argc, char **argv)
 		const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
 		static const struct { const char *name; u32 *where; } numbers[] = {
 			{ "--max-gap", &opt.max_gap }, { "--window", &opt.window }, { "--patience", &opt.patience }, { "--seed", &opt.seed },
+			{ "--every", &opt.every },
 		};
 		bool found = false;
 
@@ -518,6 +555,8 @@ int main(int argc, char **argv)
 			continue;
 		if (strcmp(a, "--light") == 0) {
 			opt.light = true;
+		} else if (strcmp(a, "--storm") == 0) {
+			opt.storm = true;
 		} else if (strcmp(a, "--no-modules") == 0) {
 			opt.no_modules = true;
 		} else if (strcmp(a, "--only") == 0 && value) {
@@ -536,6 +575,7 @@ int main(int argc, char **argv)
 			opt.seconds = number(a);
 		}
 	}
+	opt.every += !opt.every;
 	pthread_mutexattr_init(&shared_lock);
 	pthread_mutexattr_setpshared(&shared_lock, PTHREAD_PROCESS_SHARED);
 	pthread_mutex_init(&sh->clock_lock, &shared_lock);

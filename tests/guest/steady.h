@@ -1,6 +1,7 @@
 /*
  * steady: what its parts share.  steady.c conducts; steady-cpu.c has the jobs
- * about the CPU's registers and code, steady-system.c those about clocks and the kernel.
+ * about the CPU's registers and code, steady-system.c those about clocks and the kernel,
+ * steady-storm.c those that only --storm adds.
  */
 #ifndef STEADY_H
 #define STEADY_H
@@ -9,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { PAGE = 4096, JOBS_MAX = 16, MS = 1000000 };
+enum { PAGE = 4096, JOBS_MAX = 24, MS = 1000000 };
 enum clock { MONOTONIC, REALTIME, RAW, BOOTTIME, TSC, CLOCKS };
 
 struct slot {			/* of a job */
@@ -30,8 +31,8 @@ struct shared {			/* between all processes */
 };
 
 struct options {
-	u32 seconds, max_gap, window, patience, seed;
-	bool light, no_modules;
+	u32 seconds, max_gap, window, patience, seed, every;
+	bool light, no_modules, storm;
 	const char *only, *inject;
 };
 
@@ -59,6 +60,14 @@ void job_ptrace(void);
 /* CPU features: SSE2 is taken for granted. */
 enum { AVX = 1, AVX512 = 2 };
 int cpu_features(void);
+
+/* steady-storm.c */
+void job_forks(void);
+void job_programs(void);
+void job_maps(void);
+void job_returns(void);
+void job_crowd(void);
+void job_chain(void);
 
 /* steady-system.c */
 void clock_start(void);
