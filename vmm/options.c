@@ -25,7 +25,7 @@
 #define CACHE_MIN	(128ull << 10)
 #define CACHE_MAX	(1ull << 30)
 #define TIMEOUT_MAX_S	(10.0 * 366 * 86400)
-#define EXECUTORS_DEFAULT 8u
+#define EXECUTORS_DEFAULT 16u
 #define MAX_MAPS_MIN	1024u
 #define MAX_MAPS_MAX	(1u << 30)
 
