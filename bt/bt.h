@@ -8,12 +8,14 @@
  *   translate.c   one block: the loop over instructions and the table of handlers
  *   xlate_*.c     handlers by class: memory, stack, string, branch, system
  *   emit.h        the emitter
+ *   ibtc.c        the table behind indirect branches
  *   cache.c       blocks: allocation, lookup, chaining, invalidation, eviction
  *   site.c        what each memory instruction has taught us (adaptive translation)
  *   fault.c       from a host fault in translated code to a guest exception or another try
  *   callout.c     the C side of instructions that are not translated inline
  *   callout_string.c  ...and of string instructions
  *   run.c         the dispatcher
+ *   express.c     transfers between kernel and user code that need no dispatcher
  *   hot.c         programs that are translated for their INT 0x80s
  *   disasm.c      listings for people (Capstone)
  *
@@ -26,6 +28,24 @@
 #include "base/counters.h"
 #include "base/types.h"
 #include "cpu/exec.h"
+
+/* An entry of the indirect-branch table (ibtc.c). */
+struct ibtc_entry {
+	u32 tag;	/* the negated target */
+	u32 host;	/* code-cache offset */
+};
+
+#define IBTC_WAY   65536u	/* entries of one mode */
+#define IBTC_WAYS  16u
+/* A predicted return: what CALL leaves for RET. */
+struct ring_entry {
+	u64 tag;	/* -(mode << 32 | return address) */
+	u64 host;	/* the landing in the caller's block, a direct exit */
+};
+
+#define RING_BYTES 65536u	/* the ring's pointer wraps in its low 16 bits */
+
+#define MODE_COUNT 32768u	/* values of vcpu.mode */
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
 #define BLOCK_INSNS_LIMIT 64u
@@ -59,6 +79,7 @@ struct block_exit {
 
 struct block {
 	u32 eip, cs_base, mode;
+	u32 mode_end;		/* at its exits (xlate_segment.c) */
 	u32 gpage[2];		/* guest physical pages of its bytes; [1] NO_PAGE if one */
 	u32 host, host_len;	/* code-cache offset and length */
 	u32 map;		/* first entry of its fault map */
@@ -72,7 +93,9 @@ struct block {
 	u32 ind_patch;		/* offset of the indirect lookup's JECXZ displacement; 0: none */
 	u32 ind_end;		/* offset past the lookup's final jump */
 	u32 ind_miss;		/* offset of the miss path */
-	u8 ind_rel;		/* the displacement when in service */
+	u32 ind_hit;		/* offset past it; 0: no indirect exit */
+	u32 ring_patch;		/* the same for the look at the return ring; 0: none */
+	u8 ind_rel, ring_rel;	/* the displacements when in service */
 	u8 program;		/* whose it is, with MODE_HOT: bt.hot_id */
 	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
 	struct block_exit exit[2];
@@ -108,6 +131,23 @@ struct site {
 	u16 smc;	/* times it wrote to a code page lately */
 	u32 smc_since;	/* guest time (ms) at which this count began */
 };
+
+/* What a load of a segment register came to (xlate_segment.c). */
+struct seg_outcome {
+	u64 desc, gdtr;		/* the descriptor; GDT base, limit, IDT limit as they lie in the vCPU */
+	struct segment hidden;
+	u32 mode;		/* after it */
+	u16 sel;
+};
+
+struct seg_site {
+	u32 gpa, mode;		/* of the instruction; before it */
+	struct seg_outcome outcome;
+	u8 same, wrong, tries;
+	bool known;
+};
+
+#define SEG_SITES 512u
 
 /* A program that uses INT 0x80 (hot.c): an address space. */
 #define HOT_PROGRAMS 64u
@@ -154,6 +194,11 @@ struct bt {
 	u32 *hash;		/* [HASH_SIZE] block + 1 */
 	u32 *page_blocks;	/* [RAM pages] */
 	struct site *sites;	/* [SITES_SIZE] */
+	struct ibtc_entry *ibtc;	/* [IBTC_WAYS][IBTC_WAY] */
+	struct seg_site seg_sites[SEG_SITES];
+	struct ring_entry *ring;	/* [RING_BYTES], aligned to its size */
+	u8 ibtc_way[MODE_COUNT];	/* a mode's way + 1; 0: none yet */
+	unsigned ibtc_used;
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
 	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
@@ -193,8 +238,6 @@ struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode);
 struct block *cache_begin(struct bt *bt, bool oneshot);
 void cache_commit(struct bt *bt, struct block *b);
 void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *to);
-void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b);
-void cache_ibtc_remove(struct bt *bt, struct exec *x, const struct block *b);
 void cache_invalidate(struct bt *bt, struct exec *x, struct block *b);
 /* All blocks with bytes in [gpa, gpa+len); true if there were any. */
 bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len);
@@ -208,8 +251,29 @@ struct block *cache_find_host(struct bt *bt, const u8 *host);
 /* Take a block's exits out of service; the dispatcher puts all back with cache_restore_exits. */
 void cache_unlink_exits(struct bt *bt, struct block *b);
 void cache_restore_exits(struct bt *bt);
-void cache_ibtc_clear(struct exec *x);
 static inline u32 block_id(const struct bt *bt, const struct block *b) { return (u32)(b - bt->blocks); }
+
+/* ---- ibtc.c ---- */
+
+/* The way of a mode, a new one if need be; -1: it has none. */
+int ibtc_way(struct bt *bt, u32 mode);
+/* The code for (eip, mode), or NULL. */
+const u8 *ibtc_find(const struct bt *bt, u32 eip, u32 mode);
+void ibtc_insert(struct bt *bt, const struct block *b);
+void ibtc_remove(struct bt *bt, const struct block *b);
+void ibtc_clear(struct bt *bt);
+/* The code for the vCPU's state, if there is any: from the table, else from the block hash. */
+const u8 *bt_here(struct exec *x);
+const u8 *bt_indirect(struct exec *x);
+
+/* ---- express.c ---- */
+
+/* The state is complete, at CPL 3 or another address or mode: RET_JUMP, RET_USER, or RET_DISPATCH if that is to look first. */
+u64 bt_go_on(struct exec *x);
+/* The fast system call has landed. */
+u64 bt_sysenter(struct exec *x);
+/* After every way out of guest code: accounts, and user code's state; `ret` again. */
+u64 bt_left(struct exec *x, u64 ret);
 
 /* ---- site.c ---- */
 
@@ -220,6 +284,11 @@ struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
 /* The instruction at v.eip has made BY_HAND_LIMIT accesses in a row: if fleeting pages are why it does, they no longer are. */
 void site_loops(struct exec *x);
+
+/* ---- xlate_segment.c ---- */
+
+/* A load at the instruction's physical address is complete; `before`: the mode it began in. */
+void seg_learn(struct exec *x, u32 gpa, u32 before, enum seg s);
 
 /* ---- translate.c ---- */
 
@@ -247,7 +316,7 @@ void hot_ran(struct bt *bt, u64 ns);
 void hot_charge(struct bt *bt, u64 ns);
 /* This block of the current program, not committed yet, is to go when its pages change; is in the indirect-branch table. */
 void hot_track(struct bt *bt, struct exec *x, const struct block *b);
-void hot_lookup_added(struct bt *bt, struct exec *x, const struct block *b);
+void hot_lookup_added(struct bt *bt, const struct block *b);
 void hot_cache_emptied(struct bt *bt);
 /* The guest has flushed its TLB; one page of it. */
 void hot_flushed(struct bt *bt);

@@ -113,27 +113,6 @@ void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *
 	bt->count->chained++;
 }
 
-void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b)
-{
-	struct ibtc_entry *e = &x->ibtc[b->eip & (IBTC_SIZE - 1)];
-
-	if (b->cs_base)
-		return;		/* the tag does not hold a base: such blocks go through the dispatcher */
-	e->tag = 0u - (b->eip + b->mode);
-	e->host = (u64)(bt->rx + b->host);
-	if (b->program)
-		hot_lookup_added(bt, x, b);
-}
-
-void cache_ibtc_remove(struct bt *bt, struct exec *x, const struct block *b)
-{
-	struct ibtc_entry *e = &x->ibtc[b->eip & (IBTC_SIZE - 1)];
-
-	/* An empty entry leads to the miss path, so that an accidental match is harmless. */
-	if (e->host == (u64)(bt->rx + b->host))
-		e->host = x->thunk_indirect;
-}
-
 static void page_list_remove(struct bt *bt, struct block *b, unsigned which)
 {
 	u32 me = (block_id(bt, b) << 1 | which) + 1;
@@ -165,7 +144,7 @@ void cache_invalidate(struct bt *bt, struct exec *x, struct block *b)
 	for (unsigned i = 0; i < 2; i++)
 		if (b->gpage[i] != NO_PAGE)
 			page_list_remove(bt, b, i);
-	cache_ibtc_remove(bt, x, b);
+	ibtc_remove(bt, b);
 	b->flags &= ~BLOCK_VALID;
 	bt->count->invalidated++;
 }
@@ -226,12 +205,6 @@ void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
 	cache_forget_program(bt, x, 0, lin_page, gpage);
 }
 
-void cache_ibtc_clear(struct exec *x)
-{
-	for (u32 i = 0; i < IBTC_SIZE; i++)
-		x->ibtc[i] = (struct ibtc_entry){ .host = x->thunk_indirect };
-}
-
 void cache_empty(struct bt *bt, struct exec *x)
 {
 	for (u32 i = 0; i < bt->block_count; i++)
@@ -241,7 +214,8 @@ void cache_empty(struct bt *bt, struct exec *x)
 				bt->phys->has_code[bt->blocks[i].gpage[j]] &= ~PAGE_CODE;
 			}
 	__builtin_memset(bt->hash, 0, HASH_SIZE * sizeof(u32));
-	cache_ibtc_clear(x);
+	ibtc_clear(bt);
+	__builtin_memset(bt->seg_sites, 0, sizeof(bt->seg_sites));
 	hot_cache_emptied(bt);
 	bt->block_count = 0;
 	bt->map_count = 0;
@@ -279,6 +253,8 @@ void cache_unlink_exits(struct bt *bt, struct block *b)
 		unlink_edge(bt, id << 1 | i);
 	if (b->ind_patch)
 		bt->rw[b->ind_patch] = 0;
+	if (b->ring_patch)
+		bt->rw[b->ring_patch] = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(bt->unlinked); i++)
 		if (bt->unlinked[i] == id + 1 || !bt->unlinked[i]) {
 			bt->unlinked[i] = id + 1;
@@ -294,6 +270,8 @@ void cache_restore_exits(struct bt *bt)
 
 		if (b->ind_patch)
 			bt->rw[b->ind_patch] = b->ind_rel;
+		if (b->ring_patch)
+			bt->rw[b->ring_patch] = b->ring_rel;
 		bt->unlinked[i] = 0;
 	}
 }

@@ -21,7 +21,7 @@ static u64 fail(void) { return RET_EXCEPTION; }
 static u64 leave_after(struct vcpu *v)
 {
 	v->eip += v->insn_len;
-	return RET_DISPATCH;
+	return bt_go_on(v->engine);
 }
 
 static bool privileged(struct vcpu *v)
@@ -267,7 +267,7 @@ u64 co_ret_near(struct exec *x, u32 arg)
 	}
 	set_esp(v, v->regs[ESP] + size + (arg >> 8));
 	v->eip = value;
-	return RET_DISPATCH;
+	return bt_go_on(x);
 }
 
 /* ---- segments and descriptor tables ---- */
@@ -285,8 +285,8 @@ static u64 after_mode_change(struct exec *x, u32 before)
 	if (v->mode == before)
 		return 0;
 	v->eip += v->insn_len;
-	host = exec_ibtc_find(x);
-	if (!host || !(before & MODE_FLAT))
+	host = bt_here(x);
+	if (!host)
 		return RET_DISPATCH;
 	x->jump_host = (u64)host;
 	return RET_JUMP;
@@ -307,7 +307,7 @@ static bool load_selector(struct exec *x, enum seg s, u16 sel)
 	return v->cpl == 3 && !(v->sysflags & EFLAGS_VM) && meant != sel && seg_load(v, s, meant);
 }
 
-/* arg: segment | pop size << 8 (0: value in tmp) | alone in its block << 31 */
+/* arg: segment | pop size << 8 (0: value in tmp) | SEG_LOAD_* */
 u64 co_seg_load(struct exec *x, u32 arg)
 {
 	struct vcpu *v = &x->v;
@@ -332,12 +332,14 @@ u64 co_seg_load(struct exec *x, u32 arg)
 		if (size)
 			set_esp(v, v->regs[ESP] + size);
 	}
-	ret = after_mode_change(x, before);
-	if (s == SEG_SS && (ret || arg & BIT(31))) {
+	if (arg & SEG_LOAD_LEARN)
+		seg_learn(x, x->seg_gpa, before, s);
+	ret = after_mode_change(x, arg & SEG_LOAD_LEARN ? x->seg_mode : before);
+	if (s == SEG_SS && (ret || arg & SEG_LOAD_ALONE)) {
 		v->shadow_ss = true;
 		return ret ? RET_DISPATCH : 0;
 	}
-	return arg & BIT(31) && ret ? RET_DISPATCH : ret;
+	return arg & SEG_LOAD_ALONE && ret ? RET_DISPATCH : ret;
 }
 
 /* arg: segment | register << 4 | opsize << 8 | operand segment << 12 */
@@ -503,7 +505,7 @@ u64 co_nofpu(struct exec *x, u32 kind)
 u64 co_soft_int(struct exec *x, u32 vector)
 {
 	x->v.count->callout_int++;
-	return deliver_soft(&x->v, (u8)vector) ? RET_DISPATCH : fail();
+	return deliver_soft(&x->v, (u8)vector) ? bt_go_on(x) : fail();
 }
 
 u64 co_into(struct exec *x, u32 arg)
@@ -542,7 +544,7 @@ u64 co_bound(struct exec *x, u32 arg)
 static u64 transferred(struct exec *x, bool ok)
 {
 	x->v.count->callout_iret++;
-	return ok ? RET_DISPATCH : fail();
+	return ok ? bt_go_on(x) : fail();
 }
 
 u64 co_iret(struct exec *x, u32 size) { return transferred(x, xfer_iret(&x->v, size)); }
@@ -587,18 +589,35 @@ u64 co_cli_sti(struct exec *x, u32 sti)
 	return fail();
 }
 
+/* Flags and EIP are new: does the block go on by itself? */
+static u64 after_popf(struct exec *x, u32 before, u32 eip)
+{
+	struct vcpu *v = &x->v;
+
+	if (v->mode != before || (v->sysflags & EFLAGS_TF) || (v->iff && v->intr_pending))
+		return bt_go_on(x);
+	v->eip = eip;
+	return 0;
+}
+
 u64 co_popf(struct exec *x, u32 size)
 {
 	struct vcpu *v = &x->v;
 	u32 before = v->mode, eip = v->eip;
 
 	v->count->callout_other++;
-	if (!xfer_popf(v, size))
-		return fail();
-	if (v->mode != before || (v->sysflags & EFLAGS_TF) || (v->iff && v->intr_pending))
-		return RET_DISPATCH;
-	v->eip = eip;		/* the block goes on by itself */
-	return 0;
+	return xfer_popf(v, size) ? after_popf(x, before, eip) : fail();
+}
+
+/* The same at CPL 0, the image read from the stack already: in tmp.  The arithmetic flags are anything. */
+u64 co_popf_image(struct exec *x, u32 size)
+{
+	struct vcpu *v = &x->v;
+	u32 before = v->mode, eip = v->eip;
+
+	v->count->callout_other++;
+	xfer_popf_image(v, x->tmp, size);
+	return after_popf(x, before, eip);
 }
 
 u64 co_pushf(struct exec *x, u32 size)
@@ -764,6 +783,8 @@ u64 co_clts(struct exec *x, u32 arg)
 	v->count->callout_cr++;
 	if (!privileged(v))
 		return fail();
+	if (!(v->cr0 & CR0_TS))
+		return 0;
 	cr_clts(v);
 	return leave_after(v);
 }

@@ -147,6 +147,13 @@ static inline void e_movzx16(struct emit *e, unsigned dst, unsigned src)
 	e8(e, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
 }
 
+static inline void e_bswap(struct emit *e, unsigned reg)
+{
+	e_rex(e, false, 0, 0, reg);
+	e8(e, 0x0f);
+	e8(e, (u8)(0xc8 | (reg & 7)));
+}
+
 /* Pad with NOPs until a 4-byte field that starts `ahead` bytes from here is 4-aligned. */
 static inline void e_align_field(struct emit *e, unsigned ahead)
 {

@@ -251,19 +251,14 @@ void bt_kick(struct exec *x, struct sig_frame *f)
 {
 	struct bt *bt = x->bt;
 	struct block *b = cache_find_host(bt, (const u8 *)f->rip);
-	u32 off = (u32)(f->rip - (u64)bt->rx), hit;
+	u32 off = (u32)(f->rip - (u64)bt->rx);
 
 	if (!b)
 		return;
 	cache_unlink_exits(bt, b);
-	if (!b->ind_patch)
-		return;
-	/* Past the decision already: send it down the miss path. */
-	hit = b->ind_patch + 1 + b->ind_rel;
-	if (off == hit)
+	/* Past the decision already: send it down the miss path, which takes r8, and rcx from r10 as they still are. */
+	if (b->ind_hit && off >= b->ind_hit && off < b->ind_end)
 		f->gregs[G_RIP] = (s64)(u64)(bt->rx + b->ind_miss);
-	else if (off > hit && off < b->ind_end)
-		f->gregs[G_RIP] = (s64)(u64)(bt->rx + b->ind_miss + 3);	/* past `mov rcx, r10` */
 }
 
 void bt_kick_at(struct exec *x, const u8 *host)

@@ -45,17 +45,17 @@
 static u32 id_of(const struct bt *bt, const struct hot_program *p) { return (u32)(p - bt->hot_programs) + 1; }
 
 /* Inline lookups must find the current program's blocks only. */
-static void drop_lookups(struct bt *bt, struct exec *x)
+static void drop_lookups(struct bt *bt)
 {
 	for (u32 i = 0; i < bt->hot_lookups; i++)
-		cache_ibtc_remove(bt, x, &bt->blocks[bt->hot_lookup[i]]);
+		ibtc_remove(bt, &bt->blocks[bt->hot_lookup[i]]);
 	bt->hot_lookups = 0;
 }
 
-void hot_lookup_added(struct bt *bt, struct exec *x, const struct block *b)
+void hot_lookup_added(struct bt *bt, const struct block *b)
 {
 	if (bt->hot_lookups == HOT_LOOKUPS)
-		drop_lookups(bt, x);
+		drop_lookups(bt);
 	bt->hot_lookup[bt->hot_lookups++] = block_id(bt, b);
 }
 
@@ -136,7 +136,7 @@ static void change_program(struct bt *bt, struct exec *x)
 {
 	struct hot_program *p = slot_of(bt, x->v.cr3);
 
-	drop_lookups(bt, x);
+	drop_lookups(bt);
 	bt->hot = p->limit && p->cr3 == x->v.cr3 ? p : NULL;
 	bt->hot_id = (u32)(p - bt->hot_programs) + 1;
 	bt->hot_cr3 = x->v.cr3;

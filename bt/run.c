@@ -18,7 +18,8 @@
 u64 bt_tables_size(const struct phys_map *phys)
 {
 	return (u64)BLOCKS_MAX * sizeof(struct block) + (u64)MAPS_MAX * sizeof(struct map_entry) +
-	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site);
+	       HASH_SIZE * 4 + ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u) + SITES_SIZE * sizeof(struct site) +
+	       IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry) + 2 * RING_BYTES;
 }
 
 void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, struct counters *count,
@@ -44,6 +45,10 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	bt->page_blocks = (u32 *)t;
 	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, 64u);
 	bt->sites = (struct site *)t;
+	t += SITES_SIZE * sizeof(struct site);
+	bt->ibtc = (struct ibtc_entry *)t;
+	t += IBTC_WAYS * (u64)IBTC_WAY * sizeof(struct ibtc_entry);
+	bt->ring = (struct ring_entry *)ALIGN_UP((u64)t, (u64)RING_BYTES);
 }
 
 static void code_moved(void *opaque, u32 lin_page, u32 gpage)
@@ -81,10 +86,11 @@ void bt_tie(struct bt *bt, struct exec *x)
 	x->code_size = (u32)bt->cfg.cache_size;
 	x->thunk_chain = (u64)exec_thunk_chain;
 	x->thunk_indirect = (u64)exec_thunk_indirect;
+	x->ring = (u64)bt->ring;
+	x->thunk_lookup = (u64)exec_thunk_lookup;
 	x->thunk_callout = (u64)exec_thunk_callout;
 	x->window_base[WIN_KERNEL] = KERNEL_WINDOW;
 	x->window_base[WIN_USER] = 0;
-	cache_ibtc_clear(x);
 	x->pool->code->code_moved = code_moved;
 	x->pool->code->opaque = x;
 	vdso_init(x);
@@ -95,7 +101,7 @@ void bt_tie_process(struct bt *bt, struct exec *x)
 {
 	bt->phys->code_written = code_written;
 	bt->phys->opaque = x;
-	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_kick_at, code_page_written };
+	exec_hooks = (struct exec_hooks){ bt_fault, bt_kick, bt_indirect, bt_sysenter, bt_kick_at, code_page_written };
 }
 
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
@@ -184,7 +190,7 @@ static struct block *find_block(struct bt *bt, struct exec *x)
 /* The host code for the current state; the indirect-branch table is the first place to look. */
 static const u8 *find_host(struct bt *bt, struct exec *x)
 {
-	const u8 *host = exec_ibtc_find(x);
+	const u8 *host = ibtc_find(bt, x->v.eip, x->v.mode);
 	struct block *b;
 
 	if (host) {
@@ -194,15 +200,13 @@ static const u8 *find_host(struct bt *bt, struct exec *x)
 	b = find_block(bt, x);
 	if (!b)
 		return NULL;
-	cache_ibtc_insert(bt, x, b);
+	ibtc_insert(bt, b);
 	return bt->rx + b->host;
 }
 
 static u64 enter(struct exec *x, const u8 *host)
 {
 	struct bt *bt = x->bt;
-	bool user = x->v.cpl == 3;	/* that cannot change but by coming back */
-	u64 ret;
 
 	x->v.sysflags &= ~EFLAGS_RF;
 	if (trace_on(TRACE_exec))
@@ -211,17 +215,23 @@ static u64 enter(struct exec *x, const u8 *host)
 			  x->v.regs[5], x->v.regs[6], x->v.regs[7], vcpu_eflags(&x->v));
 	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = x->v.eip;
 	exec_account(x, &x->v.count->ns_monitor);
-	ret = exec_enter_translated(x, host);
-	exec_account(x, user ? &x->v.count->ns_user : &x->v.count->ns_kernel);
-	return ret;
+	x->in_user = false;
+	x->translated_user = x->v.cpl == 3;
+	return bt_left(x, exec_enter_translated(x, host));
 }
 
 /* One instruction alone; by_hand: all its memory accesses too. */
 static u64 run_one(struct bt *bt, struct exec *x, unsigned flags)
 {
 	struct block *b = translate_now(bt, x, XLATE_ONE | XLATE_ONESHOT | flags);
+	u64 ret;
 
-	return b ? enter(x, bt->rx + b->host) : RET_EXCEPTION;
+	if (!b)
+		return RET_EXCEPTION;
+	x->single = true;
+	ret = enter(x, bt->rx + b->host);
+	x->single = false;
+	return ret;
 }
 
 /* Under TF, or in the shadow of STI and MOV SS. */
@@ -256,6 +266,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 	switch ((enum exec_return)(ret & 0xff)) {
 	case RET_DISPATCH:
 	case RET_JUMP:
+	case RET_USER:
 	case RET_ABORT:
 		break;
 	case RET_CHAIN: {
@@ -271,7 +282,7 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 			break;
 		}
 		/* Translating may have emptied the cache. */
-		if (bt->epoch == epoch && from->mode == to->mode && !x->v.halted)
+		if (bt->epoch == epoch && from->mode_end == to->mode && !x->v.halted)
 			cache_link(bt, from, id & 1, to);
 		break;
 	}
@@ -331,12 +342,6 @@ static void prefill(struct exec *x)
 		v->count->faults_prefilled++;
 }
 
-static void count_exception(struct vcpu *v, u64 ret)
-{
-	if ((ret & 0xff) == RET_EXCEPTION)
-		(*(v->exc.vector == EXC_PF ? &v->count->exit_page_fault : &v->count->exit_exception))++;
-}
-
 /* A program that could run directly, from translations. */
 static u64 run_hot(struct bt *bt, struct exec *x)
 {
@@ -361,29 +366,17 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 static u64 run_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 entries = v->count->user_entries, ret;
 
+	if (v->cr0 & CR0_TS) {
+		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
+		exc_raise(v, EXC_NM);
+		return RET_EXCEPTION;
+	}
 	prefill(x);
 	v->mode &= ~MODE_HOT;
-	ret = direct_run(x);
-	if (v->count->user_entries == entries)
-		return ret;		/* it came to nothing: #NM, or called away */
-	count_exception(v, ret);
-	switch ((enum exec_return)(ret & 0xff)) {
-	case RET_SOFT_INT:
-		v->count->exit_exception += (u32)(ret >> 32) != 0x80;	/* INT3, INTO */
-		break;
-	case RET_SINGLE:
-	case RET_EMULATE:
-		v->count->exit_emulated++;
-		break;
-	case RET_DISPATCH:
-		(*(v->intr_pending ? &v->count->exit_interrupt : &v->count->exit_hidden))++;
-		break;
-	default:
-		break;
-	}
-	return ret;
+	exec_account(x, &v->count->ns_monitor);
+	direct_prepare(x);
+	return bt_left(x, exec_enter_user(x));
 }
 
 /* What hardware had begun to deliver when it handed the machine over. */

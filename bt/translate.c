@@ -352,6 +352,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			t.i.len = 1;
 		if (crosses)
 			b->gpage[1] = f.gpage[1];
+		t.code = bytes;
+		t.avail = crosses ? 0 : avail;
 		t.next = t.eip + t.i.len;
 		t.gpa = (off < PAGE_SIZE ? f.gpage[0] : f.gpage[1]) << PAGE_SHIFT | ((cs_base + t.eip) & PAGE_MASK);
 		t.site = site_find(bt, t.gpa);
@@ -385,6 +387,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			break;
 		}
 	}
+	b->mode_end = t.mode;
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
 	if (!(flags & XLATE_ONESHOT))

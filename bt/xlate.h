@@ -24,6 +24,8 @@ struct xlat {
 	u32 gpa;		/* of the current instruction */
 	struct site *site;	/* may be NULL */
 	struct insn i;
+	const u8 *code;		/* the current instruction's bytes, and what follows it in its page: */
+	unsigned avail;
 	bool ended;		/* the block's last instruction has been emitted */
 	bool no_end;		/* the block must not end after this instruction (MOV SS, STI shadow) */
 };
@@ -74,6 +76,10 @@ void emit_push_imm(struct xlat *t, u32 imm, unsigned size);
 
 void xlate_string(struct xlat *t);
 
+void xlate_mov_to_segment(struct xlat *t);
+void xlate_mov_from_segment(struct xlat *t);
+void xlate_pop_segment(struct xlat *t);
+
 void xlate_jmp(struct xlat *t);
 void xlate_jcc(struct xlat *t);
 void xlate_loop(struct xlat *t);
@@ -106,7 +112,7 @@ static inline bool flat_stack(const struct xlat *t)
 #define CALLOUTS(X) \
 	X(mem_prepare) X(mem_commit) X(load) X(store) X(push) X(pop) X(pop_mem) X(pusha) X(popa) X(enter) X(leave) \
 	X(ret_near) \
-	X(string) X(seg_load) X(load_far) X(raise) X(sti_pending) X(cli_sti) X(popf) X(pushf) X(soft_int) X(into) X(bound) \
+	X(string) X(seg_load) X(load_far) X(raise) X(sti_pending) X(cli_sti) X(popf) X(popf_image) X(pushf) X(soft_int) X(into) X(bound) \
 	X(iret) X(far_jmp) X(far_call) X(far_ret) X(far_mem) X(sysenter) X(sysexit) X(hlt) X(in) X(out) X(cpuid) \
 	X(rdmsr) X(wrmsr) X(cr_read) X(cr_write) X(dr_read) X(dr_write) X(clts) X(lmsw) X(invlpg) X(wbinvd) \
 	X(lgdt) X(sgdt) X(system_segment) X(lar_lsl) X(verify) X(arpl) X(bcd) X(salc) X(xgetbv) X(xsetbv) X(rdpmc) X(rdtsc) \
@@ -115,6 +121,10 @@ static inline bool flat_stack(const struct xlat *t)
 #define X(name) u64 co_##name(struct exec *x, u32 arg);
 CALLOUTS(X)
 #undef X
+
+/* co_seg_load argument, beside segment and pop size << 8. */
+#define SEG_LOAD_LEARN BIT(30)	/* exec.seg_gpa, seg_mode are set */
+#define SEG_LOAD_ALONE BIT(31)	/* its block's only instruction */
 
 /* co_mem_prepare / co_mem_commit / co_load / co_store argument. */
 #define CM_SIZE(n)  ((u32)(n) & 0x3fff)

@@ -2,6 +2,7 @@
  * Control flow: direct exits that can be chained, and the inline lookup for
  * indirect ones.  Branches keep the flags.
  */
+#include "base/check.h"
 #include "bt/xlate.h"
 
 static u32 mask_eip(const struct xlat *t, u32 eip)
@@ -54,46 +55,138 @@ void emit_stubs(struct xlat *t)
 	}
 }
 
-void emit_goto_r8(struct xlat *t)
+/* The next entry of the return ring, r9 clobbered; the rel32 to the landing, to be filled in by emit_landing. */
+static u8 *emit_ring_push(struct xlat *t)
+{
+	struct emit *e = &t->e;
+
+	e_mov_imm64(e, H_R9, 0 - ((u64)t->mode << 32 | t->next));
+	e8(e, 0x66); e8(e, 0x45); e8(e, 0x8d); e8(e, 0x76); e8(e, 0x10);	/* lea r14w, [r14 + 16] */
+	e8(e, 0x4d); e8(e, 0x89); e8(e, 0x0e);				/* mov [r14], r9 */
+	e8(e, 0x4c); e8(e, 0x8d); e8(e, 0x0d);				/* lea r9, [rip + landing] */
+	e32(e, 0);
+	e8(e, 0x4d); e8(e, 0x89); e8(e, 0x4e); e8(e, 0x08);		/* mov [r14 + 8], r9 */
+	return e->p - 8;
+}
+
+/* Where the CALL's return leads: a direct exit like another. */
+static void emit_landing(struct xlat *t, u8 *rel32)
+{
+	store32(rel32, (u32)(t->e.p - rel32 - 4));
+	emit_goto(t, 1, t->next);
+}
+
+/*
+ * Pop the return ring; on to `JRCXZ taken` if the entry is for r8d.  The guest's
+ * rcx is in r10, the landing in r11.
+ */
+static u8 *emit_ring_pop(struct xlat *t)
+{
+	struct emit *e = &t->e;
+
+	e8(e, 0x49); e8(e, 0x8b); e8(e, 0x0e);				/* mov rcx, [r14] */
+	e8(e, 0x4d); e8(e, 0x8b); e8(e, 0x5e); e8(e, 0x08);		/* mov r11, [r14 + 8] */
+	e8(e, 0x66); e8(e, 0x45); e8(e, 0x8d); e8(e, 0x76); e8(e, 0xf0);	/* lea r14w, [r14 - 16] */
+	e_mov_imm64(e, H_R9, (u64)t->mode << 32);
+	e_lea(e, true, H_CX, H_CX, H_R8, 0, 0);
+	e_lea(e, true, H_CX, H_CX, H_R9, 0, 0);
+	e8(e, 0xe3);
+	return e_rel8(e);
+}
+
+_Static_assert(sizeof(struct ring_entry) == 16 && RING_BYTES == 65536, "the ring's pointer is stepped by 16, in 16 bits");
+
+/* The table's tag for r8d into ecx, plus r8d: zero on a match.  The entry's offset stays in r9. */
+static void emit_table_tag(struct xlat *t, s32 table)
+{
+	struct emit *e = &t->e;
+
+	/* The index: 16 bits of a hash (ibtc.c). */
+	e_lea(e, false, H_R9, H_R8, H_R8, 3, 0);
+	e_bswap(e, H_R9);
+	e_lea(e, false, H_R9, H_R9, H_R8, 0, 0);
+	e_movzx16(e, H_R9, H_R9);
+	e_rex(e, false, H_CX, H_R9, H_R15);
+	e8(e, 0x8b);
+	e_mem(e, H_CX, H_R15, H_R9, 3, table + (s32)offsetof(struct ibtc_entry, tag));
+	e_lea(e, false, H_CX, H_CX, H_R8, 0, 0);
+}
+
+/* To the host code of the entry at r9. */
+static void emit_table_jump(struct xlat *t, s32 table)
+{
+	struct emit *e = &t->e;
+
+	e_rex(e, false, H_R9, H_R9, H_R15);
+	e8(e, 0x8b);
+	e_mem(e, H_R9, H_R15, H_R9, 3, table + (s32)offsetof(struct ibtc_entry, host));
+	/* lea r11, [rip + distance to the cache's beginning]; lea r9, [r9 + r11]; jmp r9 */
+	e8(e, 0x4c); e8(e, 0x8d); e8(e, 0x1d);
+	e32(e, 0u - (e_off(e) + 4));
+	e_lea(e, true, H_R9, H_R9, H_R11, 0, 0);
+	e8(e, 0x41); e8(e, 0xff); e8(e, 0xe1);
+}
+
+/* No block may be entered but through the dispatcher, or this code will not stay in place. */
+static bool unchained(const struct xlat *t)
+{
+	return (t->flags & (XLATE_ONE | XLATE_ONESHOT)) || t->bt->cfg.no_chain;
+}
+
+static void goto_r8(struct xlat *t, bool is_return)
 {
 	struct emit *e = &t->e;
 	struct block *b = t->b;
-	u8 *hit;
+	u8 *hit = NULL, *ring = NULL;
+	s64 table = 0;
+	int way;
 
 	t->ended = true;
-	if ((t->flags & (XLATE_ONE | XLATE_ONESHOT)) || !t->flat || t->bt->cfg.no_chain) {
+	if (unchained(t)) {
 		e_jmp_x(e, XF(thunk_indirect));
 		return;
 	}
-	/*
-	 * Entry index: the low 16 bits of the target; entries are 16 bytes.  The tag
-	 * is the negated sum of target and mode, so that a match adds up to zero,
-	 * which JECXZ sees without flags.
-	 */
-	e_movzx16(e, H_R9, H_R8);
-	e_lea(e, false, H_R9, H_R9, H_R9, 0, 0);
+	if (!t->flat) {
+		e_jmp_x(e, XF(thunk_lookup));
+		return;
+	}
+	way = ibtc_way(t->bt, t->mode);
 	e_mov64(e, H_R10, H_CX);
-	e_rex(e, false, H_CX, H_R9, H_R15);
-	e8(e, 0x8b);
-	e_mem(e, H_CX, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, tag)));
-	e_lea(e, false, H_CX, H_CX, H_R8, 0, (s32)t->mode);
-	e8(e, 0x67); e8(e, 0xe3);
-	hit = e_rel8(e);
-	b->ind_patch = e_off(e) - 1;
+	if (is_return) {
+		ring = emit_ring_pop(t);
+		b->ring_patch = e_off(e) - 1;
+	}
+	if (way >= 0) {
+		table = (s64)((u64)(t->bt->ibtc + way * (size_t)IBTC_WAY) - (u64)t->x);
+		CHECK(table == (s32)table);
+		emit_table_tag(t, (s32)table);
+		e8(e, 0x67); e8(e, 0xe3);
+		hit = e_rel8(e);
+		b->ind_patch = e_off(e) - 1;
+	}
 	b->ind_miss = e_off(e);
 	e_mov64(e, H_CX, H_R10);
-	e_jmp_x(e, XF(thunk_indirect));
-	e_here8(e, hit);
-	b->ind_rel = *hit;
-	e_mov64(e, H_CX, H_R10);
-	e_rex(e, false, 0, H_R9, H_R15);
-	e8(e, 0xff);
-	e_mem(e, 4, H_R15, H_R9, 3, (s32)(XF(ibtc) + offsetof(struct ibtc_entry, host)));
+	e_jmp_x(e, XF(thunk_lookup));
+	b->ind_hit = e_off(e);
+	if (hit) {
+		e_here8(e, hit);
+		b->ind_rel = *hit;
+		e_mov64(e, H_CX, H_R10);
+		emit_table_jump(t, (s32)table);
+	}
+	if (ring) {
+		e_here8(e, ring);
+		b->ring_rel = *ring;
+		e_mov64(e, H_CX, H_R10);
+		e8(e, 0x41); e8(e, 0xff); e8(e, 0xe3);	/* jmp r11 */
+	}
 	b->ind_end = e_off(e);
 }
 
-_Static_assert(sizeof(struct ibtc_entry) == 16, "the inline lookup doubles the index and scales by 8");
-_Static_assert(IBTC_SIZE == 65536, "the inline lookup indexes with 16 bits of the target");
+void emit_goto_r8(struct xlat *t) { goto_r8(t, false); }
+
+_Static_assert(sizeof(struct ibtc_entry) == 8, "the inline lookup scales by 8");
+_Static_assert(IBTC_WAY == 65536, "the inline lookup keeps 16 bits of the hash");
 
 /* The branch target held by the explicit operand, in r8d. */
 static void load_target(struct xlat *t)
@@ -149,13 +242,50 @@ void xlate_jmp(struct xlat *t)
 	}
 }
 
+/*
+ * A retpoline: an indirect jump written so that no host predicts it, which costs the
+ * guest a misprediction each time and Ringer nothing but the detour.
+ *
+ *	call 1f; 2: pause; lfence; jmp 2b; 1: mov %reg, (%esp); ret
+ *
+ * What remains of it for others to see is the word below the stack.  A jump into
+ * the middle finds blocks of its own; a step sees the instructions.
+ */
+static bool retpoline(struct xlat *t)
+{
+	static const u8 before[] = { 0xe8, 7, 0, 0, 0, 0xf3, 0x90, 0x0f, 0xae, 0xe8, 0xeb, 0xf9, 0x89 };
+	struct ea below = stack_ea(-4);
+	const u8 *p = t->code;
+	unsigned reg;
+
+	if ((t->flags & (XLATE_ONE | XLATE_BY_HAND)) || !flat_stack(t) || t->avail < 16 || t->bt->cfg.block_insns == 1 ||
+	    t->i.len != 5 || t->next + 11 < t->next || __builtin_memcmp(p, before, sizeof(before)) ||
+	    (p[13] & 0xc7) != 0x04 || p[14] != 0x24 || p[15] != 0xc3)
+		return false;
+	reg = p[13] >> 3 & 7;
+	if (reg == H_SP)
+		return false;
+	t->i.len += 11;
+	t->next += 11;
+	emit_store(t, reg, 4, &below, 1);
+	e_mov(&t->e, H_R8, reg);
+	emit_goto_r8(t);
+	return true;
+}
+
 void xlate_call(struct xlat *t)
 {
 	bool keeps_r8 = flat_stack(t) && form_of(t, 1) <= FORM_USER;
+	bool predicted = flat_stack(t) && !unchained(t) && t->i.opsize == 4 && !(t->mode & MODE_HOT);
+	u8 *landing = NULL;
 
 	switch (t->i.op[0].type) {
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		if (retpoline(t))
+			return;
 		emit_push_imm(t, t->next, t->i.opsize);
+		if (predicted)
+			landing = emit_ring_push(t);
 		emit_goto(t, 0, relative_target(t));
 		break;
 	case ZYDIS_OPERAND_TYPE_POINTER:
@@ -172,9 +302,13 @@ void xlate_call(struct xlat *t)
 		emit_push_imm(t, t->next, t->i.opsize);
 		if (!keeps_r8)
 			e_load_x(&t->e, H_R8, XF(jump_target));
+		if (predicted)
+			landing = emit_ring_push(t);
 		emit_goto_r8(t);
 		break;
 	}
+	if (landing)
+		emit_landing(t, landing);
 }
 
 void xlate_ret(struct xlat *t)
@@ -193,7 +327,7 @@ void xlate_ret(struct xlat *t)
 	}
 	emit_load(t, H_R8, t->i.opsize, &top, 1);
 	e_lea(&t->e, false, H_SP, H_SP, H_NONE, 0, (s32)(t->i.opsize + extra));
-	emit_goto_r8(t);
+	goto_r8(t, t->i.opsize == 4 && !(t->mode & MODE_HOT));
 }
 
 void xlate_jcc(struct xlat *t)

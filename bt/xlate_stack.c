@@ -69,9 +69,7 @@ void xlate_pop(struct xlat *t)
 	bool high;
 
 	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment(o->reg.value)) {
-		unsigned s = (unsigned)(o->reg.value - ZYDIS_REGISTER_ES);
-		emit_callout(t, co_seg_load, s | size << 8 | (t->flags & XLATE_ONE ? BIT(31) : 0));
-		t->no_end = s == SEG_SS;
+		xlate_pop_segment(t);
 		return;
 	}
 	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -196,8 +194,54 @@ void xlate_pushf(struct xlat *t)
 	emit_push_reg(t, H_R8, t->i.opsize);
 }
 
+/* System flags that an inline POPF leaves as they are; DF must be clear in the image, as it is in sysflags. */
+#define POPF_SAME (EFLAGS_TF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_AC | EFLAGS_ID)
+
+/*
+ * Once the image is read the old arithmetic flags are dead, so this need not be
+ * flags-free.  IF is stored before intr_pending is looked at: a kick in between
+ * finds it set.
+ */
 void xlate_popf(struct xlat *t)
 {
+	struct ea top = stack_ea(0);
+	struct emit *e = &t->e;
+	u8 *slow[2], *done;
+
 	t->bt->count->class_flags++;
-	emit_callout(t, co_popf, t->i.opsize);
+	if (!flat_stack(t) || (t->mode & MODE_CPL) || t->i.opsize != 4) {
+		emit_callout(t, co_popf, t->i.opsize);
+		return;
+	}
+	emit_load(t, H_R8, 4, &top, 1);
+	e_load_x(e, H_R9, VF(sysflags));
+	e8(e, 0x45); e8(e, 0x31); e8(e, 0xc1);			/* xor r9d, r8d */
+	e8(e, 0x41); e8(e, 0xf7); e8(e, 0xc1); e32(e, POPF_SAME);	/* test r9d, POPF_SAME */
+	e8(e, 0x75);						/* jnz */
+	slow[0] = e_rel8(e);
+	e_mov(e, H_R9, H_R8);
+	e8(e, 0x41); e8(e, 0x81); e8(e, 0xe1); e32(e, EFLAGS_IF);	/* and r9d, IF */
+	e_store_x(e, VF(iff), H_R9);
+	e8(e, 0x41); e8(e, 0x83);				/* cmp dword [intr_pending], 0 */
+	e_mem(e, 7, H_R15, H_NONE, 0, (s32)VF(intr_pending));
+	e8(e, 0);
+	e8(e, 0x75);						/* jne */
+	slow[1] = e_rel8(e);
+	adjust_esp(t, 4);
+	/* SAHF takes five of the flags from AH; OF is made by ADC: 7f + 1 overflows. */
+	e_mov(e, H_R9, H_AX);
+	e_mov(e, H_AX, H_R8);
+	e8(e, 0xc1); e8(e, 0xe0); e8(e, 8);			/* shl eax, 8 */
+	e8(e, 0x41); e8(e, 0x0f); e8(e, 0xba); e8(e, 0xe0); e8(e, 11);	/* bt r8d, 11 */
+	e8(e, 0x14); e8(e, 0x7f);				/* adc al, 0x7f */
+	e8(e, 0x9e);						/* sahf */
+	e_mov(e, H_AX, H_R9);
+	e8(e, 0xfc);						/* cld */
+	e8(e, 0xeb);
+	done = e_rel8(e);
+	e_here8(e, slow[0]);
+	e_here8(e, slow[1]);
+	e_store_x(e, XF(tmp), H_R8);
+	emit_callout(t, co_popf_image, 4);
+	e_here8(e, done);
 }

@@ -15,7 +15,11 @@ static void to_window(struct xlat *t, unsigned reg, unsigned slot)
 
 	switch (form_of(t, slot)) {
 	case FORM_KERNEL:
-		e_lea(e, true, reg, H_R14, reg, 0, 0);
+		/* mov r9, [window_base[WIN_KERNEL]] */
+		e_rex(e, true, H_R9, 0, H_R15);
+		e8(e, 0x8b);
+		e_mem(e, H_R9, H_R15, H_NONE, 0, (s32)XF(window_base[WIN_KERNEL]));
+		e_lea(e, true, reg, H_R9, reg, 0, 0);
 		break;
 	case FORM_CHECKED:
 		e_mov(e, H_R8, reg);

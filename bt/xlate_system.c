@@ -40,43 +40,6 @@ static void xlate_cli_sti(struct xlat *t, bool enable)
 	t->no_end = true;
 }
 
-static void xlate_mov_segment(struct xlat *t)
-{
-	const ZydisDecodedOperand *d = &t->i.op[0], *s = &t->i.op[1];
-	struct emit *e = &t->e;
-	bool high;
-
-	if (d->type == ZYDIS_OPERAND_TYPE_REGISTER && d->reg.value >= ZYDIS_REGISTER_ES && d->reg.value <= ZYDIS_REGISTER_GS) {
-		unsigned seg = (unsigned)(d->reg.value - ZYDIS_REGISTER_ES);
-
-		if (s->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-			emit_load(t, H_R8, 2, &t->i.ea, 0);
-			e_store_x(e, XF(tmp), H_R8);
-		} else {
-			e_store_x(e, XF(tmp), decode_reg(s->reg.value, &high));
-		}
-		emit_callout(t, co_seg_load, seg | (t->flags & XLATE_ONE ? BIT(31) : 0));
-		t->no_end = seg == SEG_SS;
-		return;
-	}
-	{
-		unsigned seg = (unsigned)(s->reg.value - ZYDIS_REGISTER_ES);
-		u32 field = (u32)(VF(seg) + seg * sizeof(struct segment) + offsetof(struct segment, sel));
-
-		/* movzx r8d, word [selector] */
-		e_rex(e, false, H_R8, 0, H_R15);
-		e8(e, 0x0f); e8(e, 0xb7);
-		e_mem(e, H_R8, H_R15, H_NONE, 0, (s32)field);
-		if (d->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-			emit_store(t, H_R8, 2, &t->i.ea, 0);
-		} else {
-			if (t->i.opsize == 2)
-				e8(e, 0x66);
-			e_mov(e, decode_reg(d->reg.value, &high), H_R8);
-		}
-	}
-}
-
 /* r/m16 or r32 operand `n` as a value in tmp. */
 static void operand_to_tmp(struct xlat *t, unsigned n, unsigned size)
 {
@@ -162,6 +125,9 @@ static bool is_control(ZydisRegister r) { return ZydisRegisterGetClass(r) == ZYD
 static bool is_debug(ZydisRegister r) { return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_DEBUG; }
 static bool is_segment_reg(ZydisRegister r) { return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS; }
 
+/* Where the control registers are; CR1 does not exist. */
+static const u32 cr_field[5] = { VF(cr0), 0, VF(cr2), VF(cr3), VF(cr4) };
+
 /* MOV with a control, debug or segment register; false: an ordinary MOV. */
 static bool xlate_special_mov(struct xlat *t)
 {
@@ -177,12 +143,19 @@ static bool xlate_special_mov(struct xlat *t)
 	if (s->type == ZYDIS_OPERAND_TYPE_REGISTER && (is_control(s->reg.value) || is_debug(s->reg.value))) {
 		bool cr = is_control(s->reg.value);
 		u32 n = (u32)(s->reg.value - (cr ? ZYDIS_REGISTER_CR0 : ZYDIS_REGISTER_DR0));
+		if (cr && !(t->mode & MODE_CPL) && n < ARRAY_SIZE(cr_field) && cr_field[n]) {
+			e_load_x(&t->e, decode_reg(d->reg.value, &high), cr_field[n]);
+			return true;
+		}
 		emit_callout(t, cr ? co_cr_read : co_dr_read, n | (u32)decode_reg(d->reg.value, &high) << 8);
 		return true;
 	}
-	if ((d->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment_reg(d->reg.value)) ||
-	    (s->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment_reg(s->reg.value))) {
-		xlate_mov_segment(t);
+	if (d->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment_reg(d->reg.value)) {
+		xlate_mov_to_segment(t);
+		return true;
+	}
+	if (s->type == ZYDIS_OPERAND_TYPE_REGISTER && is_segment_reg(s->reg.value)) {
+		xlate_mov_from_segment(t);
 		return true;
 	}
 	return false;
@@ -247,7 +220,7 @@ bool xlate_system(struct xlat *t)
 			return false;		/* the host's counter is the guest's */
 		emit_callout(t, co_rdtsc, 0);
 		break;
-	case ZYDIS_MNEMONIC_CLTS: callout_then_leave(t, co_clts, 0); break;
+	case ZYDIS_MNEMONIC_CLTS: emit_callout(t, co_clts, 0); break;
 	case ZYDIS_MNEMONIC_LMSW:
 		operand_to_tmp(t, 0, 2);
 		callout_then_leave(t, co_lmsw, 0);

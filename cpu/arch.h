@@ -85,6 +85,8 @@ MUST_USE bool xfer_sysenter(struct vcpu *v);
 MUST_USE bool xfer_sysexit(struct vcpu *v);
 /* POPF/PUSHF semantics of the current CPL/IOPL/VM (no VME). */
 MUST_USE bool xfer_popf(struct vcpu *v, unsigned opsize);
+/* The rest of POPF, its image having been read; no checks. */
+void xfer_popf_image(struct vcpu *v, u32 image, unsigned opsize);
 MUST_USE bool xfer_pushf(struct vcpu *v, unsigned opsize);
 
 /* ---- task.c: hardware task switch (SDM vol. 3 ch. 7) ---- */

@@ -138,30 +138,32 @@ static void load_segments(struct exec *x)
 		__asm__ volatile("mov %0, %%gs" : : "r"(x->user_gs = gs));
 		__asm__ volatile("wrgsbase %0" : : "r"(KERNEL_WINDOW));
 	}
-	x->user_fsbase = fs ? v->seg[SEG_FS].base : 0;
-	x->user_gsbase = gs ? v->seg[SEG_GS].base : 0;
+	/* Behind a null selector the base means nothing: the host's own saves writing it, twice. */
+	x->user_fsbase = fs ? v->seg[SEG_FS].base : x->host_fsbase;
+	x->user_gsbase = gs ? v->seg[SEG_GS].base : KERNEL_WINDOW;
 }
 
-u64 direct_run(struct exec *x)
+void direct_prepare(struct exec *x)
 {
 	struct vcpu *v = &x->v;
-	u64 ret, entered;
 
-	if (v->cr0 & CR0_TS) {
-		/* Lazy FPU: the CPU cannot trap on CR0.TS for us, so the trap comes before the code. */
-		exc_raise(v, EXC_NM);
-		return RET_EXCEPTION;
-	}
 	load_segments(x);
 	x->flat_cs = v->seg[SEG_CS].sel;
 	x->flat_ss = v->seg[SEG_SS].sel;
-	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | EFLAGS_AC | EFLAGS_ID)) | EFLAGS_IF | EFLAGS_1;
+	x->user_flags = v->flags | (v->sysflags & (EFLAGS_TF | USER_FLAGS)) | EFLAGS_IF | EFLAGS_1;
 	trace(switch, "to user code at %08x, esp %08x", v->eip, v->regs[ESP]);
-	exec_account(x, &v->count->ns_monitor);
-	entered = x->t_enter;
-	ret = exec_enter_user(x);
+	x->in_user = true;
+	x->translated_user = false;
+	x->t_user = x->t_enter;
+}
+
+void direct_left(struct exec *x, u64 ret)
+{
+	struct vcpu *v = &x->v;
+
+	x->in_user = false;
 	v->count->user_entries += ret != RET_ABORT;
-	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == entered) {
+	if ((ret == RET_SYSENTER || ret == RET_INT80) && x->t_enter == x->t_user) {
 		/* No signal was taken, so no handler has kept the accounts. */
 		v->count->exit_syscall_fast++;
 		v->sysflags = (v->sysflags & ~USER_FLAGS) | (x->landing_flags & USER_FLAGS);
@@ -169,7 +171,6 @@ u64 direct_run(struct exec *x)
 	}
 	sync_segments(x);
 	trace(switch, "from user code at %08x: return %u", v->eip, (u32)ret & 0xff);
-	return ret;
 }
 
 /* ---- what stopped user code ---- */

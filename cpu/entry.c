@@ -26,15 +26,28 @@
 	"mov 0(%%r15), %%eax\n mov 4(%%r15), %%ecx\n mov 8(%%r15), %%edx\n mov 12(%%r15), %%ebx\n" \
 	"mov 20(%%r15), %%ebp\n mov 24(%%r15), %%esi\n mov 28(%%r15), %%edi\n"
 #define LOAD_REGS LOAD_REGS_BUT_ESP "mov 16(%%r15), %%esp\n"
-/* Onto the host stack; arithmetic flags to v.flags; direction flag clear for C. */
+/* Onto the host stack; arithmetic flags to v.flags; the return ring's pointer; direction flag clear for C. */
 #define TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n and %[arith], %%eax\n" \
-	"mov %%eax, %c[flags](%%r15)\n cld\n"
+	"mov %%eax, %c[flags](%%r15)\n mov %%r14, %c[ring](%%r15)\n cld\n"
 /* The same, keeping all of user code's EFLAGS in landing_flags too. */
 #define USER_TO_HOST \
 	"mov %c[host_rsp](%%r15), %%rsp\n pushfq\n pop %%rax\n mov %%eax, %c[landing_flags](%%r15)\n" \
 	"and %[arith], %%eax\n mov %%eax, %c[flags](%%r15)\n cld\n"
-#define FLAGS_FROM_VCPU "mov %c[flags](%%r15), %%eax\n push %%rax\n popfq\n"
+/*
+ * The bases that C code and translated code expect.  Writing one takes ten times as
+ * long as reading it, and FS's is mostly as it should be (load_segments).
+ */
+#define HOST_BASES \
+	"mov %c[host_fsbase](%%r15), %%rax\n rdfsbase %%rcx\n cmp %%rax, %%rcx\n je 71f\n wrfsbase %%rax\n 71:\n" \
+	"movabs %[window], %%rax\n rdgsbase %%rcx\n cmp %%rax, %%rcx\n je 72f\n wrgsbase %%rax\n 72:\n"
+/* The guest's AC, NT and ID must not reach C code, IRETQ and translated PUSHF. */
+#define HOST_FLAGS "push $2\n popfq\n"
+/* DF is clear, as in C code, and nearly always in the guest's flags: then SAHF and ADC (7f + 1 overflows) are cheaper. */
+#define FLAGS_FROM_VCPU \
+	"mov %c[flags](%%r15), %%eax\n bt $10, %%eax\n jc 75f\n" \
+	"mov %%eax, %%ecx\n shl $8, %%eax\n bt $11, %%ecx\n adc $0x7f, %%al\n sahf\n jmp 76f\n" \
+	"75: push %%rax\n popfq\n 76:\n"
 
 _Static_assert(offsetof(struct vcpu, regs) == 0, "SAVE_REGS and LOAD_REGS address regs from offset 0");
 _Static_assert(ESP == 4 && EBP == 5 && EDI == 7, "SAVE_REGS and LOAD_REGS store in encoding order");
@@ -56,7 +69,7 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne exec_abort\n"
 	"mov %%rsi, %%r8\n"
-	"movabs %[window], %%r14\n"
+	"mov %c[ring](%%r15), %%r14\n"
 	"mov %c[fs_base](%%r15), %%r13d\n"
 	FLAGS_FROM_VCPU
 	LOAD_REGS
@@ -89,8 +102,22 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	SAVE_REGS
 	TO_HOST
 	"mov %%r8d, %c[eip](%%r15)\n"
+	"5:\n"
 	"mov %[indirect], %%eax\n"
 	"jmp exec_return\n"
+
+	/* The same; but first ask whether there is a block. */
+	".globl exec_thunk_lookup\n"
+	"exec_thunk_lookup:\n"
+	SAVE_REGS
+	TO_HOST
+	"mov %%r8d, %c[eip](%%r15)\n"
+	"mov %%r15, %%rdi\n"
+	"call *exec_hooks+%c[indirect_hook](%%rip)\n"
+	"test %%rax, %%rax\n"
+	"jz 5b\n"
+	"mov %%rax, %%r12\n"
+	"jmp exec_back_begin\n"
 
 	/* Callout: r9 = function, r8d = argument, r10 = where to go on. */
 	".globl exec_thunk_callout\n"
@@ -103,24 +130,33 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"call *%%r9\n"
 	"test %%rax, %%rax\n"
 	"jnz 4f\n"
-	"0:\n"
+	/* Into translated code at r12.  A kick in this range begins it anew. */
+	".globl exec_back_begin\n"
+	"exec_back_begin:\n"
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne 2f\n"
 	"1:\n"
 	"mov %c[fs_base](%%r15), %%r13d\n"
+	"mov %c[ring](%%r15), %%r14\n"
 	FLAGS_FROM_VCPU
 	LOAD_REGS
 	"jmp *%%r12\n"
+	".globl exec_back_end\n"
+	"exec_back_end:\n"
 	"2:\n"
+	"mov %c[host_rsp](%%r15), %%rsp\n"
+	"cld\n"
 	"mov %%r15, %%rdi\n"
 	"mov %%r12, %%rsi\n"
 	"call *exec_hooks+%c[kick_at](%%rip)\n"
 	"jmp 1b\n"
 	"4:\n"
+	"cmp %[user], %%eax\n"
+	"je exec_user_begin\n"
 	"cmp %[jump], %%eax\n"
 	"jne exec_return\n"
 	"mov %c[jump_host](%%r15), %%r12\n"
-	"jmp 0b\n"
+	"jmp exec_back_begin\n"
 
 	/* u64 exec_enter_user(struct exec *rdi) */
 	".globl exec_enter_user\n"
@@ -133,9 +169,16 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"cmpl $0, %c[attention](%%r15)\n"
 	"jne exec_abort_user\n"
 	"mov %c[user_fsbase](%%r15), %%rax\n"
+	"cmp %c[host_fsbase](%%r15), %%rax\n"
+	"je 73f\n"
 	"wrfsbase %%rax\n"
+	"73:\n"
 	"mov %c[user_gsbase](%%r15), %%rax\n"
+	"movabs %[window], %%rcx\n"
+	"cmp %%rcx, %%rax\n"
+	"je 74f\n"
 	"wrgsbase %%rax\n"
+	"74:\n"
 	"push %[ds]\n"
 	"mov 16(%%r15), %%eax\n"
 	"push %%rax\n"
@@ -187,15 +230,19 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	"mov %%esp, 20(%%r15)\n"	/* the MOV %esp, %ebp that the jump replaced */
 	"3:\n"
 	USER_TO_HOST
-	"mov %[sysenter], %%r8d\n"
+	HOST_BASES
+	"testl %[not_host], %c[landing_flags](%%r15)\n"
+	"jz 6f\n"
+	HOST_FLAGS
+	"6:\n"
+	"mov %%r15, %%rdi\n"
+	"call *exec_hooks+%c[sysenter_hook](%%rip)\n"
+	"jmp 4b\n"
+
 	"exec_from_user:\n"		/* r8 = value to return */
 	"mov %c[host_rsp](%%r15), %%rsp\n"
-	"mov %c[host_fsbase](%%r15), %%rax\n"
-	"wrfsbase %%rax\n"
-	"movabs %[window], %%rax\n"
-	"wrgsbase %%rax\n"
-	"push $2\n"			/* the guest's AC and DF must not reach C code */
-	"popfq\n"
+	HOST_BASES
+	HOST_FLAGS
 	"mov %%r8, %%rax\n"
 	"jmp exec_return\n"
 
@@ -219,7 +266,9 @@ __attribute__((naked, used, noinline)) void exec_entry_code(void)
 	    [host_fsbase] O(host_fsbase), [window] "i"(KERNEL_WINDOW), [arith] "i"(EFLAGS_ARITH),
 	    [aborted] "i"(RET_ABORT), [chain] "i"(RET_CHAIN), [indirect] "i"(RET_INDIRECT),
 	    [jump] "i"(RET_JUMP), [jump_host] O(jump_host),
-	    [sysenter] "i"(RET_SYSENTER), [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [int80] "i"(RET_INT80), [int80_offset] O(int80_offset), [landing_flags] O(landing_flags), [ds] "i"(HOST_DS), [cs32] "i"(HOST_CS32),
+	    [not_host] "i"(EFLAGS_AC | EFLAGS_NT | EFLAGS_ID), [ring] O(ring), [user] "i"(RET_USER), [sysenter_hook] "i"(offsetof(struct exec_hooks, sysenter)),
+	    [indirect_hook] "i"(offsetof(struct exec_hooks, indirect)),
 	    [kick_at] "i"(offsetof(struct exec_hooks, kick_at)));
 }
 

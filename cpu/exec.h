@@ -9,7 +9,7 @@
  * Register conventions inside translated code (bt/) and in the entry paths:
  *   rax..rdi  the guest's eax..edi, zero-extended (rsp = guest esp)
  *   r8-r11    scratch          r12  scratch, survives callouts
- *   r13       guest FS base    r14  KERNEL_WINDOW
+ *   r13       guest FS base    r14  top of the return ring
  *   r15       struct exec *    GS base = KERNEL_WINDOW, FS base = the host's TLS
  * In user code: GS and FS bases are the guest's, r8-r14 zero, r15 kept (the
  * CPU preserves r8-r15 across compatibility mode, SDM vol. 1 section 3.4.1.1).
@@ -39,17 +39,10 @@ enum exec_return {
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
 	RET_JUMP,	/* callouts only: go on with the translated code at exec.jump_host */
+	RET_USER,	/* callouts only: go on with user code, direct_prepare() is done */
 	RET_ABORT,	/* not entered: attention was called for just before */
 };
 
-/* An entry of the inline indirect-branch table: tag = -(eip + mode) mod 2^32. */
-struct ibtc_entry {
-	u32 tag;
-	u32 pad;
-	u64 host;
-};
-
-#define IBTC_SIZE 65536u
 #define BOUNCE_SIZE 8192u
 #define FPU_AREA_SIZE 16384u
 
@@ -76,11 +69,14 @@ struct exec {
 	u32 timer_due;		/* the timer signal came: run_timers */
 
 	/* Addresses of the entry points, for generated code. */
-	u64 thunk_chain, thunk_indirect, thunk_callout;
+	u64 thunk_chain, thunk_indirect, thunk_lookup, thunk_callout;
+
+	u64 ring;		/* r14: top of the ring of predicted returns (bt/ibtc.c) */
 
 	/* Callout arguments and results. */
 	u32 ea, tmp, tmp_hi, jump_target;
 	u32 xmask_lo, xmask_hi;
+	u32 seg_gpa, seg_mode;	/* a segment load: where, and the mode that its block goes on in */
 	u64 jump_host;
 	u64 resume_rip, resume_rsp;	/* exec_resume */
 	u64 flag_stack[4];	/* where translated code pushes EFLAGS to read them */
@@ -93,6 +89,10 @@ struct exec {
 	u16 user_ds, user_es, user_fs, user_gs;
 	u64 user_fsbase, user_gsbase;
 	u32 user_flags;		/* EFLAGS to enter user code with */
+	bool in_user;		/* guest code was last entered, or gone on with, in user mode */
+	bool translated_user;	/* translated code was entered in user mode (hot programs) */
+	bool single;		/* one instruction is executed alone: back to the dispatcher after it */
+	u64 t_user;		/* t_enter when user code was entered */
 	u16 flat_cs, flat_ss;	/* guest selectors that the host's stand for */
 
 	struct pool *pool;
@@ -117,14 +117,13 @@ struct exec {
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];
-	struct ibtc_entry ibtc[IBTC_SIZE];
 };
 
 _Static_assert(offsetof(struct exec, v) == 0, "r15 must be both the exec and the vCPU");
 
 /* Enter translated code at `host`.  (entry.c) */
 u64 exec_enter_translated(struct exec *x, const void *host);
-/* Enter user code; segments and bases as prepared by direct_run().  (entry.c) */
+/* Enter user code; segments and bases as prepared by direct_prepare().  (entry.c) */
 u64 exec_enter_user(struct exec *x);
 /* From a signal handler: give up the interrupted context, return `ret` to the dispatcher. */
 _Noreturn void exec_leave(struct exec *x, u64 ret);
@@ -141,7 +140,9 @@ extern const u8 exec_abort[], exec_abort_user[];
 /* Where the user-window stub jumps to, in 64-bit mode. */
 extern const u8 exec_int80_landing[], exec_sysenter_landing[], exec_vsyscall_landing[];
 extern const u8 exec_push_begin[], exec_push_end[];
-extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_callout[], exec_sigreturn[];
+/* Past the check of the attention flag on the way back into translated code: to be begun anew. */
+extern const u8 exec_back_begin[], exec_back_end[];
+extern const u8 exec_thunk_chain[], exec_thunk_indirect[], exec_thunk_lookup[], exec_thunk_callout[], exec_sigreturn[];
 
 /* A callout: 0 = go on, else an exec_return to leave with. */
 typedef u64 (*callout_fn)(struct exec *x, u32 arg);
@@ -162,8 +163,10 @@ void exec_renew(struct exec *x);
 bool direct_possible(const struct vcpu *v);
 /* What a selector that user code has read from the CPU stands for in the guest. */
 u16 direct_guest_selector(const struct exec *x, u16 host);
-/* Enter user code and come back; the result is an exec_return. */
-u64 direct_run(struct exec *x);
+/* All but the entry itself: segments, flags, accounts. */
+void direct_prepare(struct exec *x);
+/* User code was left with `ret`, an exec_return: bring the vCPU in step. */
+void direct_left(struct exec *x, u64 ret);
 /* Execute DAA, DAS, AAA, AAS, AAM 10 or AAD 10 (by opcode) on the CPU, in compatibility mode.  (vdso.c) */
 void direct_bcd(u32 opcode, u64 *rax, u64 *flags);
 /* Per executor: LDT entries for TLS, Syscall User Dispatch.  Negative errno. */
@@ -181,18 +184,6 @@ static inline void exec_account(struct exec *x, u64 *bucket)
 
 	*bucket += clock_tsc_to_ns(x->clock, now - x->t_enter);
 	x->t_enter = now;
-}
-
-/* The indirect-branch table's code for the vCPU's state, or NULL.  Flat modes only: tags hold no CS base. */
-static inline const u8 *exec_ibtc_find(const struct exec *x)
-{
-	const struct vcpu *v = &x->v;
-	const struct ibtc_entry *e = &x->ibtc[v->eip & (IBTC_SIZE - 1)];
-
-	/* An empty entry points to the miss path; its tag may match by accident. */
-	if (e->tag + v->eip + v->mode != 0 || e->host == x->thunk_indirect || !(v->mode & MODE_FLAT))
-		return NULL;
-	return (const u8 *)e->host;
 }
 
 /* ---- signal.c ---- */
@@ -216,6 +207,10 @@ struct exec_hooks {
 	u64 (*fault)(struct exec *x, struct sig_frame *f);
 	/* A kick while inside the code cache: make it come back soon. */
 	void (*kick)(struct exec *x, struct sig_frame *f);
+	/* An indirect branch to v.eip missed the inline table: its code, or NULL for the dispatcher. */
+	const u8 *(*indirect)(struct exec *x);
+	/* The fast system call: an exec_return, RET_JUMP too. */
+	u64 (*sysenter)(struct exec *x);
 	/* The attention flag was seen set on return from a callout to `host`. */
 	void (*kick_at)(struct exec *x, const u8 *host);
 	/* A protected guest page (translated code, patched copy) is about to be written. */

@@ -183,6 +183,12 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 		g[G_RIP] = (s64)(u64)exec_abort_user;
 		return;
 	}
+	if (within(f.rip, exec_back_begin, exec_back_end)) {
+		/* On the way back into translated code, whose state is still in the vCPU. */
+		CHECK(sig == SIG_KICK);
+		g[G_RIP] = (s64)(u64)exec_back_begin;
+		return;
+	}
 	if (within(f.rip, exec_resume_begin, exec_resume_end)) {
 		/* As good as in the translated code; the registers may be half there: back by sigreturn. */
 		CHECK(sig == SIG_KICK);

@@ -491,19 +491,27 @@ static bool flags_trap(struct vcpu *v)
 	return (v->sysflags & EFLAGS_VM) && vcpu_iopl(v) < 3;
 }
 
-bool xfer_popf(struct vcpu *v, unsigned opsize)
+void xfer_popf_image(struct vcpu *v, u32 image, unsigned opsize)
 {
 	unsigned cpl = v->cr0 & CR0_PE ? v->cpl : 0;
+	u32 iopl = v->sysflags & EFLAGS_IOPL;
+
+	v->regs[ESP] = stack_add(&v->seg[SEG_SS], v->regs[ESP], opsize);
+	flags_merge(v, image & ~EFLAGS_RF, flags_allowed(v, cpl, opsize) | EFLAGS_RF);
+	v->eip = next_eip(v);
+	if ((v->sysflags & EFLAGS_IOPL) != iopl)
+		vcpu_update_mode(v);
+}
+
+bool xfer_popf(struct vcpu *v, unsigned opsize)
+{
 	u32 image;
 
 	if (flags_trap(v))
 		return exc_raise_error(v, EXC_GP, 0);
 	if (!stack_read(v, 0, opsize, 1, &image))
 		return false;
-	v->regs[ESP] = stack_add(&v->seg[SEG_SS], v->regs[ESP], opsize);
-	flags_merge(v, image & ~EFLAGS_RF, flags_allowed(v, cpl, opsize) | EFLAGS_RF);
-	v->eip = next_eip(v);
-	vcpu_update_mode(v);
+	xfer_popf_image(v, image, opsize);
 	return true;
 }
 

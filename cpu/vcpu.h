@@ -189,8 +189,9 @@ struct vcpu {
 	u32 mode;		/* MODE_* of the current state; vcpu_update_mode() */
 	u32 limited[2];		/* limit that SEGC_LIMITED means for FS, GS; 0: not fixed yet */
 
-	u32 gdt_base, idt_base;
+	u32 gdt_base;			/* these three are compared as one (bt/xlate_segment.c) */
 	u16 gdt_limit, idt_limit;
+	u32 idt_base;
 
 	u32 cr0, cr2, cr3, cr4;
 	u64 efer;
