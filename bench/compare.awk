@@ -108,7 +108,7 @@ BEGIN {
 	n_ratios = split("bt/native bt/tcg hw_kernel/bt hw_user/bt hw_kernel/native hw_kernel/tcg hw_kernel/qemu_kvm", ratio, " ")
 
 	# Why the guest's code was left: ID, TITLE, counters of bt, counters of hw.
-	cause("syscall", "system calls", "exit_syscall_fast exit_syscall_slow", "")
+	cause("syscall", "system calls", "exit_syscall_fast hot_syscalls exit_syscall_slow", "")
 	cause("fault", "the guest's own page faults and exceptions", "faults_true exit_exception", "")
 	cause("hidden", "page faults of the VMM's making: shadow filled, nested paging", "faults_hidden", "kvm_page_faults kvm_invlpg")
 	cause("irq", "interrupts", "exit_interrupt", "kvm_host_irq kvm_irq_window")

@@ -14,6 +14,7 @@
  *   callout.c     the C side of instructions that are not translated inline
  *   callout_string.c  ...and of string instructions
  *   run.c         the dispatcher
+ *   hot.c         programs that are translated for their INT 0x80s
  *   disasm.c      listings for people (Capstone)
  *
  * A block's host code contains no absolute addresses but those of the monitor's
@@ -72,6 +73,7 @@ struct block {
 	u32 ind_end;		/* offset past the lookup's final jump */
 	u32 ind_miss;		/* offset of the miss path */
 	u8 ind_rel;		/* the displacement when in service */
+	u8 program;		/* whose it is, with MODE_HOT: bt.hot_id */
 	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
 	struct block_exit exit[2];
 };
@@ -101,8 +103,31 @@ struct site {
 	u32 key;	/* guest physical address of the instruction */
 	u8 form[2];	/* enum site_form, by slot */
 	u8 emulated[2];	/* times performed by hand */
+	bool fleeting;	/* by hand because of fleeting pages (cpu/space.h) */
+	bool loops;	/* not any more: too many accesses at a time */
 	u16 smc;	/* times it wrote to a code page lately */
 	u32 smc_since;	/* guest time (ms) at which this count began */
+};
+
+/* A program that uses INT 0x80 (hot.c): an address space. */
+#define HOT_PROGRAMS 64u
+#define HOT_PAGES    128u
+#define HOT_LOOKUPS  1024u
+
+struct hot_page { u32 lin, gpage; };	/* page numbers */
+
+struct hot_program {
+	u32 cr3;
+	bool hot;	/* translated... */
+	bool away;	/* ...but on the CPU until its next INT 0x80 */
+	u32 heat;	/* INT 0x80s through SIGSYS in close succession */
+	u32 slow_sysenters;
+	u32 limit;	/* so many of them make it hot; 0: free entry */
+	u64 last;	/* guest time of the last one, ns */
+	u64 ran;	/* ns in translated code since the last INT 0x80 */
+	s64 credit;	/* ns saved by translating, less what it cost */
+	u32 pages;
+	struct hot_page page[HOT_PAGES];	/* that its blocks were fetched through */
 };
 
 struct profile_block { u32 eip; u64 runs; };
@@ -132,6 +157,14 @@ struct bt {
 	u32 unlinked[8];	/* blocks (+ 1) whose exits a kick has taken out of service */
 	u32 last[64], last_next;	/* blocks entered from the dispatcher, for crash dumps */
 	u32 epoch;		/* bumped when the cache is emptied */
+	struct hot_program *hot;	/* the current one; NULL: not known to use INT 0x80 */
+	u32 hot_cr3;
+	u32 hot_id;			/* its number + 1: block.program */
+	bool hot_checked;		/* its pages are where they were */
+	u64 hot_since;			/* TSC when its translation was entered */
+	u32 hot_lookups;
+	u32 hot_lookup[HOT_LOOKUPS];	/* its blocks that are in the indirect-branch table */
+	struct hot_program hot_programs[HOT_PROGRAMS];
 	/* Name of a guest address for listings; may be NULL. */
 	const char *(*symbol)(void *opaque, u32 addr, u32 *offset);
 	void *symbol_opaque;
@@ -161,11 +194,14 @@ struct block *cache_begin(struct bt *bt, bool oneshot);
 void cache_commit(struct bt *bt, struct block *b);
 void cache_link(struct bt *bt, struct block *from, unsigned slot, struct block *to);
 void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b);
+void cache_ibtc_remove(struct bt *bt, struct exec *x, const struct block *b);
 void cache_invalidate(struct bt *bt, struct exec *x, struct block *b);
 /* All blocks with bytes in [gpa, gpa+len); true if there were any. */
 bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len);
 /* Blocks of a guest page reached through this linear page: the mapping has changed. */
 void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage);
+/* The same for the blocks of a hot program, which the above spares. */
+void cache_forget_program(struct bt *bt, struct exec *x, u32 program, u32 lin_page, u32 gpage);
 void cache_empty(struct bt *bt, struct exec *x);
 /* The block whose host code contains this address, or NULL. */
 struct block *cache_find_host(struct bt *bt, const u8 *host);
@@ -177,8 +213,13 @@ static inline u32 block_id(const struct bt *bt, const struct block *b) { return 
 
 /* ---- site.c ---- */
 
+/* So many accesses by hand without an INVLPG between are a loop, for which a mapping pays. */
+#define BY_HAND_LIMIT 128u
+
 struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
+/* The instruction at v.eip has made BY_HAND_LIMIT accesses in a row: if fleeting pages are why it does, they no longer are. */
+void site_loops(struct exec *x);
 
 /* ---- translate.c ---- */
 
@@ -191,6 +232,30 @@ struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
  * raised (v->exc is set).  The guest's FPU state must be saved (Zydis).
  */
 struct block *translate(struct bt *bt, struct exec *x, unsigned flags);
+
+/* ---- hot.c ---- */
+
+#define HOT_WRITE_NS 2000	/* what a write to a page with translated code costs */
+
+/* Is the program at hand, which could run directly, to be translated?  Makes it the current one. */
+bool hot_now(struct bt *bt, struct exec *x);
+/* INT 0x80 or SYSENTER has come as a signal. */
+void hot_slow_call(struct bt *bt, struct exec *x, bool sysenter);
+/* The current program has run for so long in its translation, to no system call; ... */
+void hot_ran(struct bt *bt, u64 ns);
+/* ...has cost so much on top of that. */
+void hot_charge(struct bt *bt, u64 ns);
+/* This block of the current program, not committed yet, is to go when its pages change; is in the indirect-branch table. */
+void hot_track(struct bt *bt, struct exec *x, const struct block *b);
+void hot_lookup_added(struct bt *bt, struct exec *x, const struct block *b);
+void hot_cache_emptied(struct bt *bt);
+/* The guest has flushed its TLB; one page of it. */
+void hot_flushed(struct bt *bt);
+void hot_invlpg(struct bt *bt, lin_t lin);
+/* Callouts of hot programs' translations: INT 0x80; SYSENTER; what the CPU itself is to execute. */
+u64 hot_int80(struct exec *x, u32 arg);
+u64 hot_sysenter(struct exec *x, u32 arg);
+u64 hot_to_cpu(struct exec *x, u32 arg);
 
 /* ---- fault.c ---- */
 

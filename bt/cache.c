@@ -23,9 +23,11 @@ static u32 hash_of(u32 lin, u32 mode)
 
 struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode)
 {
+	u32 program = mode & MODE_HOT ? bt->hot_id : 0;
+
 	for (u32 i = bt->hash[hash_of(cs_base + eip, mode)]; i; i = bt->blocks[i - 1].hash_next) {
 		struct block *b = &bt->blocks[i - 1];
-		if (b->eip == eip && b->cs_base == cs_base && b->mode == mode)
+		if (b->eip == eip && b->cs_base == cs_base && b->mode == mode && b->program == program)
 			return b;
 	}
 	return NULL;
@@ -119,9 +121,11 @@ void cache_ibtc_insert(struct bt *bt, struct exec *x, const struct block *b)
 		return;		/* the tag does not hold a base: such blocks go through the dispatcher */
 	e->tag = 0u - (b->eip + b->mode);
 	e->host = (u64)(bt->rx + b->host);
+	if (b->program)
+		hot_lookup_added(bt, x, b);
 }
 
-static void ibtc_remove(struct bt *bt, struct exec *x, const struct block *b)
+void cache_ibtc_remove(struct bt *bt, struct exec *x, const struct block *b)
 {
 	struct ibtc_entry *e = &x->ibtc[b->eip & (IBTC_SIZE - 1)];
 
@@ -161,7 +165,7 @@ void cache_invalidate(struct bt *bt, struct exec *x, struct block *b)
 	for (unsigned i = 0; i < 2; i++)
 		if (b->gpage[i] != NO_PAGE)
 			page_list_remove(bt, b, i);
-	ibtc_remove(bt, x, b);
+	cache_ibtc_remove(bt, x, b);
 	b->flags &= ~BLOCK_VALID;
 	bt->count->invalidated++;
 }
@@ -199,7 +203,7 @@ bool cache_invalidate_range(struct bt *bt, struct exec *x, gpa_t gpa, u64 len)
 	return any;
 }
 
-void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
+void cache_forget_program(struct bt *bt, struct exec *x, u32 program, u32 lin_page, u32 gpage)
 {
 	u32 next;
 
@@ -209,11 +213,17 @@ void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
 		unsigned which = (i - 1) & 1;
 
 		next = b->page_next[which];
-		if (((first + which) & 0xfffff) == lin_page) {
+		if (b->program == program && ((first + which) & 0xfffff) == lin_page) {
 			cache_invalidate(bt, x, b);
-			next = bt->page_blocks[gpage];	/* the other half may have been on this list too */
+			if (b->gpage[0] == b->gpage[1])
+				next = bt->page_blocks[gpage];	/* the other half was on this list too */
 		}
 	}
+}
+
+void cache_forget_linear(struct bt *bt, struct exec *x, u32 lin_page, u32 gpage)
+{
+	cache_forget_program(bt, x, 0, lin_page, gpage);
 }
 
 void cache_ibtc_clear(struct exec *x)
@@ -232,6 +242,7 @@ void cache_empty(struct bt *bt, struct exec *x)
 			}
 	__builtin_memset(bt->hash, 0, HASH_SIZE * sizeof(u32));
 	cache_ibtc_clear(x);
+	hot_cache_emptied(bt);
 	bt->block_count = 0;
 	bt->map_count = 0;
 	bt->next = 0;

@@ -41,12 +41,14 @@ static u64 raise_ud(struct vcpu *v)
 
 static enum seg cm_seg(u32 arg) { return (enum seg)(arg >> 14 & 7); }
 
-static void count_access(struct vcpu *v, u32 arg)
+static void count_access(struct exec *x, u32 arg)
 {
 	if (arg & CM_EMULATE)
-		v->count->callout_emulate++;
+		x->v.count->callout_emulate++;
 	else
-		v->count->callout_mmio++;
+		x->v.count->callout_mmio++;
+	if (++x->by_hand > BY_HAND_LIMIT)
+		site_loops(x);
 }
 
 u64 co_mem_prepare(struct exec *x, u32 arg)
@@ -65,7 +67,7 @@ u64 co_mem_prepare(struct exec *x, u32 arg)
 		off += (u32)(arg & CM_OP16 ? (bit >> 4) * 2 : (bit >> 5) * 4);
 		x->tmp = (u32)bit & (arg & CM_OP16 ? 15 : 31);
 	}
-	count_access(v, arg);
+	count_access(x, arg);
 	if (!seg_linear(v, cm_seg(arg), off, size ? size : 1, arg & CM_WRITE, &lin))
 		return fail();
 	if ((arg & CM_ALIGN16) && (lin & 15)) {
@@ -96,7 +98,7 @@ u64 co_load(struct exec *x, u32 arg)
 	struct vcpu *v = &x->v;
 	lin_t lin;
 
-	count_access(v, arg);
+	count_access(x, arg);
 	x->tmp = 0;
 	if (!seg_linear(v, cm_seg(arg), x->ea, CM_SIZE(arg), false, &lin) ||
 	    !mem_read(v, lin, &x->tmp, CM_SIZE(arg), acc_data(v)))
@@ -109,7 +111,7 @@ u64 co_store(struct exec *x, u32 arg)
 	struct vcpu *v = &x->v;
 	lin_t lin;
 
-	count_access(v, arg);
+	count_access(x, arg);
 	if (!seg_linear(v, cm_seg(arg), x->ea, CM_SIZE(arg), true, &lin) ||
 	    !mem_write(v, lin, &x->tmp, CM_SIZE(arg), acc_data(v)))
 		return fail();

@@ -130,13 +130,15 @@ u64 co_string(struct exec *x, u32 arg)
 	enum seg seg = (enum seg)(arg >> 14 & 7);
 
 	v->count->callout_string++;
+	if (++x->by_hand > BY_HAND_LIMIT)
+		site_loops(x);
 	if (!rep)
 		return string_step(x, op, size, seg, mask) ? 0 : RET_EXCEPTION;
 	for (unsigned n = 0; v->regs[ECX] & mask; n++) {
 		/* Interruptible, and stepped iteration by iteration: eip still names this instruction. */
 		if (n == 1024 || (n && (x->attention || (v->sysflags & EFLAGS_TF))))
 			return RET_DISPATCH;
-		if (mask == ~0u && string_run(x, op, size, seg))
+		if (mask == ~0u && !(v->sysflags & EFLAGS_TF) && string_run(x, op, size, seg))
 			continue;
 		if (!string_step(x, op, size, seg, mask))
 			return RET_EXCEPTION;

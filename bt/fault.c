@@ -16,6 +16,7 @@
 #define SMC_LIMIT     2000	/* writes to code pages within SMC_PERIOD before the site gets the callout form: */
 #define SMC_PERIOD    100	/* ms.  A kernel that patches itself with memcpy at boot stays below */
 #define EMULATE_LIMIT 16
+#define FLEETING_LIMIT 4
 #define FLIP_LIMIT    200
 
 static const struct map_entry *find_map(const struct bt *bt, const struct block *b, u32 off)
@@ -113,6 +114,24 @@ static u64 wrong_window(struct bt *bt, struct exec *x, struct block *b, struct s
 	return again(bt, x, b);
 }
 
+/*
+ * First access to a page that has always gone soon after: by hand, for mapping and unmapping it costs
+ * far more than an access or two.  0: map it all the same.
+ */
+static u64 fleeting(struct bt *bt, struct exec *x, struct block *b, unsigned slot)
+{
+	struct site *s = site_get(bt, insn_gpa(b, x->v.eip));
+
+	if (s->loops || ++x->by_hand > BY_HAND_LIMIT)
+		return 0;
+	if (s->form[slot] == FORM_CALLOUT + 1 || ++s->emulated[slot] < FLEETING_LIMIT)
+		return RET_EMULATE;
+	s->form[slot] = FORM_CALLOUT + 1;
+	s->fleeting = true;
+	bt->count->adapt_fleeting++;
+	return again(bt, x, b);
+}
+
 static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct block *b, const struct map_entry *m)
 {
 	struct vcpu *v = &x->v;
@@ -131,6 +150,12 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 	}
 	if (off >= WINDOW_SIZE)
 		return RET_EMULATE;	/* past 4 GiB: the access wraps */
+	if (win == WIN_KERNEL && space_fleeting(x, lin)) {
+		u64 ret = fleeting(bt, x, b, slot);
+
+		if (ret)
+			return ret;
+	}
 	r = shadow_fault(x->shadow, &v->walk, win, lin, acc, &err);
 	trace(fault, "kernel %c at eip %08x, %s window %08x: %d", f->error & PF_W ? 'w' : 'r', v->eip,
 	      win == WIN_USER ? "user" : "kernel", lin, r);
@@ -153,6 +178,8 @@ static u64 page_fault(struct bt *bt, struct exec *x, struct sig_frame *f, struct
 		u32 gpage, now;
 
 		v->count->smc_faults++;
+		if (v->mode & MODE_HOT)
+			hot_charge(bt, HOT_WRITE_NS);
 		s = site_get(bt, insn_gpa(b, v->eip));
 		now = (u32)(clock_ns(x->clock) / 1000000);
 		if (now - s->smc_since >= SMC_PERIOD) {

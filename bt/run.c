@@ -104,12 +104,15 @@ void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin)
 
 	switch (what) {
 	case PAGING_CR3:
+		hot_flushed(x->bt);
 		space_load_cr3(x);
 		break;
 	case PAGING_INVLPG:
+		hot_invlpg(x->bt, lin);
 		space_invlpg(x, lin);
 		break;
 	case PAGING_MODE:
+		hot_flushed(x->bt);
 		space_change_mode(x);
 		break;
 	}
@@ -198,6 +201,7 @@ static const u8 *find_host(struct bt *bt, struct exec *x)
 static u64 enter(struct exec *x, const u8 *host)
 {
 	struct bt *bt = x->bt;
+	bool user = x->v.cpl == 3;	/* that cannot change but by coming back */
 	u64 ret;
 
 	x->v.sysflags &= ~EFLAGS_RF;
@@ -208,7 +212,7 @@ static u64 enter(struct exec *x, const u8 *host)
 	bt->last[bt->last_next++ % ARRAY_SIZE(bt->last)] = x->v.eip;
 	exec_account(x, &x->v.count->ns_monitor);
 	ret = exec_enter_translated(x, host);
-	exec_account(x, &x->v.count->ns_kernel);
+	exec_account(x, user ? &x->v.count->ns_user : &x->v.count->ns_kernel);
 	return ret;
 }
 
@@ -278,7 +282,10 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 		deliver_exception(v);
 		break;
 	case RET_SOFT_INT:
-		v->count->exit_syscall_slow += (u32)(ret >> 32) == 0x80;
+		if ((u32)(ret >> 32) == 0x80) {
+			v->count->exit_syscall_slow++;
+			hot_slow_call(bt, x, false);
+		}
 		if (!deliver_soft(v, (u8)(ret >> 32)))
 			deliver_exception(v);
 		break;
@@ -289,6 +296,8 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 			deliver_exception(v);
 		break;
 	case RET_SYSENTER:
+		if (ret >> 32)
+			hot_slow_call(bt, x, true);
 		v->insn_len = 2;
 		if (!xfer_sysenter(v))
 			deliver_exception(v);
@@ -310,27 +319,57 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 	}
 }
 
+/* The guest's handler has just set this PTE: spare the program the hidden fault. */
+static void prefill(struct exec *x)
+{
+	struct vcpu *v = &x->v;
+
+	if (!v->faulted_page)
+		return;
+	v->faulted_page = false;
+	if (shadow_prefill(x->shadow, &v->walk, v->cr2))
+		v->count->faults_prefilled++;
+}
+
+static void count_exception(struct vcpu *v, u64 ret)
+{
+	if ((ret & 0xff) == RET_EXCEPTION)
+		(*(v->exc.vector == EXC_PF ? &v->count->exit_page_fault : &v->count->exit_exception))++;
+}
+
+/* A program that could run directly, from translations. */
+static u64 run_hot(struct bt *bt, struct exec *x)
+{
+	struct vcpu *v = &x->v;
+	const u8 *host;
+	u64 ret;
+
+	prefill(x);
+	v->mode |= MODE_HOT;
+	host = find_host(bt, x);
+	if (!host)
+		return RET_EXCEPTION;
+	bt->hot_since = x->t_enter;
+	ret = enter(x, host);
+	if (v->mode & MODE_HOT) {
+		/* Not by a system call. */
+		hot_ran(bt, clock_tsc_to_ns(x->clock, x->t_enter - bt->hot_since));
+	}
+	return ret;
+}
+
 static u64 run_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
 	u64 entries = v->count->user_entries, ret;
 
-	if (v->faulted_page) {
-		/* The guest's handler has just set this PTE: spare it the hidden fault. */
-		v->faulted_page = false;
-		if (shadow_prefill(x->shadow, &v->walk, v->cr2))
-			v->count->faults_prefilled++;
-	}
+	prefill(x);
+	v->mode &= ~MODE_HOT;
 	ret = direct_run(x);
 	if (v->count->user_entries == entries)
 		return ret;		/* it came to nothing: #NM, or called away */
+	count_exception(v, ret);
 	switch ((enum exec_return)(ret & 0xff)) {
-	case RET_EXCEPTION:
-		if (v->exc.vector == EXC_PF)
-			v->count->exit_page_fault++;
-		else
-			v->count->exit_exception++;
-		break;
 	case RET_SOFT_INT:
 		v->count->exit_exception += (u32)(ret >> 32) != 0x80;	/* INT3, INTO */
 		break;
@@ -339,10 +378,7 @@ static u64 run_user(struct exec *x)
 		v->count->exit_emulated++;
 		break;
 	case RET_DISPATCH:
-		if (v->intr_pending)
-			v->count->exit_interrupt++;
-		else
-			v->count->exit_hidden++;
+		(*(v->intr_pending ? &v->count->exit_interrupt : &v->count->exit_hidden))++;
 		break;
 	default:
 		break;
@@ -380,6 +416,7 @@ static void turn(struct exec *x)
 {
 	struct bt *bt = x->bt;
 	struct vcpu *v = &x->v;
+	bool direct;
 	u64 ret;
 
 	/* Only this thread and its own signal handlers touch it: no fence. */
@@ -396,12 +433,16 @@ static void turn(struct exec *x)
 		event_idle(x, take_events);
 		return;
 	}
-	if (v->cpl == 3 && direct_possible(v) && !vdso_wants_original(x)) {
+	direct = v->cpl == 3 && direct_possible(v);
+	if (direct && hot_now(bt, x)) {
+		v->shadow_sti = v->shadow_ss = false;
+		ret = run_hot(bt, x);
+	} else if (direct && !vdso_wants_original(x)) {
 		v->shadow_sti = v->shadow_ss = false;
 		ret = run_user(x);
 	} else if ((v->sysflags & EFLAGS_TF) || v->shadow_sti || v->shadow_ss) {
 		ret = run_single(bt, x);
-	} else if (v->cpl == 3 && direct_possible(v)) {
+	} else if (direct) {
 		ret = RET_SINGLE;	/* in the middle of a patched sequence */
 	} else {
 		const u8 *host = find_host(bt, x);

@@ -264,6 +264,20 @@ static bool bisected(const struct bt *bt, u32 eip)
 	return eip >= bt->cfg.bisect_lo && eip < bt->cfg.bisect_hi;
 }
 
+/* From now on a write to the block's pages is noticed, and a change of what their addresses lead to. */
+static void track(struct bt *bt, struct exec *x, const struct block *b)
+{
+	lin_t lin = b->cs_base + b->eip;
+
+	if (b->program) {
+		hot_track(bt, x, b);
+		return;
+	}
+	space_track_code(x, lin, (gpa_t)b->gpage[0] << PAGE_SHIFT);
+	if (b->gpage[1] != NO_PAGE)
+		space_track_code(x, (lin & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
+}
+
 struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 {
 	struct vcpu *v = &x->v;
@@ -272,7 +286,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	lin_t lin0 = cs_base + v->eip;
 	struct fetch f = { .gpage = { NO_PAGE, NO_PAGE } };
 	unsigned max = flags & XLATE_ONE ? 1 : bt->cfg.block_insns;
-	u64 start = rdtsc();
+	bool hot = (t.mode & MODE_HOT) && !(flags & XLATE_ONESHOT);
+	u64 start = rdtsc(), spent;
 	struct block *b;
 	u8 buf[16];
 
@@ -294,6 +309,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	b->eip = v->eip;
 	b->cs_base = cs_base;
 	b->mode = t.mode;
+	b->program = hot ? (u8)bt->hot_id : 0;
 	b->gpage[0] = f.gpage[0];
 	b->gpage[1] = NO_PAGE;
 	t.b = b;
@@ -349,7 +365,9 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 			return NULL;
 		}
 		mark(&t, 0, RECOVER_NONE);
-		if (got == DECODE_OK) {
+		if (hot && xlate_hot(&t, got)) {
+			bt->count->class_callout++;	/* INT 0x80, or left to the CPU */
+		} else if (got == DECODE_OK) {
 			xlate_insn(&t);
 		} else {
 			emit_raise(&t, got == DECODE_TOO_LONG ? EXC_GP : EXC_UD);
@@ -369,11 +387,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	}
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
-	if (!(flags & XLATE_ONESHOT)) {
-		space_track_code(x, lin0, (gpa_t)b->gpage[0] << PAGE_SHIFT);
-		if (b->gpage[1] != NO_PAGE)
-			space_track_code(x, (lin0 & ~PAGE_MASK) + PAGE_SIZE, (gpa_t)b->gpage[1] << PAGE_SHIFT);
-	}
+	if (!(flags & XLATE_ONESHOT))
+		track(bt, x, b);
 	cache_commit(bt, b);
 	if (flags & XLATE_ONESHOT) {
 		bt->count->oneshot_blocks++;
@@ -386,7 +401,12 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		if (v->cpl == 3)
 			bt->count->user_insns += b->insns;
 	}
-	bt->count->translate_ns += clock_tsc_to_ns(x->clock, rdtsc() - start);
+	spent = clock_tsc_to_ns(x->clock, rdtsc() - start);
+	bt->count->translate_ns += spent;
+	if (hot) {
+		bt->count->hot_translate_ns += spent;
+		hot_charge(bt, spent);
+	}
 	if (trace_on(TRACE_translate)) {
 		u8 guest[BLOCK_BYTES_MAX + 16];
 		unsigned first = PAGE_SIZE - (lin0 & PAGE_MASK), len = b->guest_len;

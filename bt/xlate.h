@@ -85,6 +85,8 @@ void emit_goto(struct xlat *t, unsigned slot, u32 target);
 void emit_goto_r8(struct xlat *t);
 void emit_stubs(struct xlat *t);
 
+/* Hot programs: what is not as in other code; true if handled.  (hot.c) */
+bool xlate_hot(struct xlat *t, enum decode_result got);
 /* System instructions: true if handled. */
 bool xlate_system(struct xlat *t);
 

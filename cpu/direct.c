@@ -191,7 +191,7 @@ static u64 slow_sysenter(struct exec *x)
 {
 	vdso_learn(x);
 	x->v.count->exit_syscall_slow++;
-	return RET_SYSENTER;
+	return RET_SYSENTER | 1ull << 32;
 }
 
 /*

@@ -34,7 +34,7 @@ enum exec_return {
 	RET_INDIRECT,	/* an indirect branch missed the inline table; v.eip is the target */
 	RET_EXCEPTION,	/* v.exc is to be delivered */
 	RET_SOFT_INT,	/* INT n at v.eip in user code; high half: vector */
-	RET_SYSENTER,	/* SYSENTER in user code */
+	RET_SYSENTER,	/* SYSENTER in user code; high half: 1 if by a signal */
 	RET_INT80,	/* INT 0x80 in the patched vDSO page, at int80_offset */
 	RET_SINGLE,	/* execute the one instruction at v.eip through the translator */
 	RET_EMULATE,	/* the same, its memory accesses by hand */
@@ -106,12 +106,14 @@ struct exec {
 	u64 t_enter;		/* TSC at the last transition, for the time split */
 	/* Fast system calls (vdso.c). */
 	bool no_user_patching;
+	bool translate_users;	/* bt/hot.c */
 	u32 vdso_tries;
 	u8 *user_pages;		/* writable view of the memfd user_fd */
 	int user_fd;
 	u32 vsyscall_offset;	/* of the patched entry in its page; the page is at shadow->patch_lin */
 	u32 landing_flags;	/* EFLAGS of user code at the last fast system call */
 	u32 int80_offset;	/* of the INT 0x80 that the last RET_INT80 stands for */
+	u32 by_hand;		/* accesses by hand since the last INVLPG */
 	bool in_library;	/* library code runs here: its own system calls are allowed */
 
 	_Alignas(64) u8 bounce[BOUNCE_SIZE];

@@ -165,7 +165,7 @@ static void on_signal(int sig, siginfo_t *si, void *context)
 			kick(x, &f);
 			resume(x, uc);
 		}
-		exec_account(x, &x->v.count->ns_kernel);
+		exec_account(x, x->v.cpl == 3 ? &x->v.count->ns_user : &x->v.count->ns_kernel);
 		regs_from_frame(x, g);
 		ret = exec_hooks.fault(x, &f);
 		exec_account(x, &x->v.count->ns_monitor);

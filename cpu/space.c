@@ -237,11 +237,21 @@ void space_invlpg(struct exec *x, lin_t lin)
 {
 	struct pool *p = x->pool;
 	const struct walk_ctx *w = &x->v.walk;
+	bool kernel;
 
 	shadow_invlpg(p->code, w, lin);
+	kernel = (x->shadow->entry[lin >> PAGE_SHIFT] & (SP_MAPPED | SP_USER)) == SP_MAPPED;
 	shadow_invlpg(x->shadow, w, lin);
+	if (kernel && !shadow_mapped(x->shadow, lin) && p->fleeting[lin >> PAGE_SHIFT] < FLEETING)
+		p->fleeting[lin >> PAGE_SHIFT]++;
+	x->by_hand = 0;
 	p->flushed[p->flushes++ % LOG_FLUSHES] = lin >> PAGE_SHIFT;
 	x->space->flushes_seen++;
+}
+
+bool space_fleeting(const struct exec *x, lin_t lin)
+{
+	return x->pool->fleeting[lin >> PAGE_SHIFT] == FLEETING;
 }
 
 void space_change_mode(struct exec *x)
@@ -271,10 +281,9 @@ void space_change_mode(struct exec *x)
 
 /* ---- translated code ---- */
 
-void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
+void space_protect_code(struct exec *x, u32 gpage)
 {
 	struct pool *p = x->pool;
-	u32 gpage = (u32)(gpa >> PAGE_SHIFT);
 	u8 *has_code = &x->shadow->phys->has_code[gpage];
 
 	if (!*has_code) {
@@ -284,5 +293,10 @@ void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
 		x->space->protects_seen++;
 	}
 	*has_code |= PAGE_CODE;
-	shadow_track_code(p->code, &x->v.walk, lin, gpa);
+}
+
+void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
+{
+	space_protect_code(x, (u32)(gpa >> PAGE_SHIFT));
+	shadow_track_code(x->pool->code, &x->v.walk, lin, gpa);
 }

@@ -66,7 +66,11 @@ struct pool {
 	struct shadow *code;	/* maps nothing: tracks the linear pages that code was fetched through */
 	u32 flushes, protects, globals;		/* how many there have been */
 	u32 flushed[LOG_FLUSHES], protect[LOG_PROTECTS];
+	u8 fleeting[1u << 20];	/* by linear page: how often INVLPG took it out of the kernel window, up to FLEETING */
 };
+
+/* A page of the kernel window that comes and goes so often is not mapped for a single access (Linux: kmap). */
+#define FLEETING 8
 
 /* Zeroed memory becomes a pool of `max` spaces, of which `space[0]` starts with the vCPU. */
 void pool_init(struct pool *p, struct space *spaces, u32 max);
@@ -89,8 +93,12 @@ void space_tick(struct exec *x);
 
 void space_load_cr3(struct exec *x);
 void space_invlpg(struct exec *x, lin_t lin);
+/* Has `lin` been mapped in the kernel window for a short while only, again and again? */
+bool space_fleeting(const struct exec *x, lin_t lin);
 void space_change_mode(struct exec *x);		/* CR0.PG/WP, CR4.PAE/PSE/PGE, EFER.NXE */
-/* Code is being translated from guest page `gpa`, fetched at `lin`. */
+/* Code is being translated from this guest page: writes to it are to be noticed. */
+void space_protect_code(struct exec *x, u32 gpage);
+/* The same, and what `lin`, where it was fetched, leads to. */
 void space_track_code(struct exec *x, lin_t lin, gpa_t gpa);
 
 #endif

@@ -147,6 +147,7 @@ struct injected {
 #define MODE_NOFPU    0x0800	/* CR0.EM or CR0.TS: x87/MMX/SSE instructions raise #NM or #UD */
 #define MODE_IOPL     0x1000	/* CPL <= IOPL: cli/sti/in/out allowed (IOPL part) */
 #define MODE_PG       0x2000	/* paging on */
+#define MODE_HOT      0x4000	/* set by bt's dispatcher only: a program that could run directly (bt/hot.c) */
 
 enum seg_class {
 	SEGC_UNUSABLE,	/* null */

@@ -442,6 +442,12 @@ static void large_extent(const struct shadow *s, const struct walk_ctx *w, u32 p
 	*n = hi - lo;
 }
 
+/* Must a page with these rights have a mapping of its own?  Code that nobody may write is like any page. */
+static bool alone(const struct shadow *s, u32 gpage, u32 flags)
+{
+	return (s->phys->has_code[gpage] & PAGE_PATCH) || (s->phys->has_code[gpage] && (flags & SP_WRITE));
+}
+
 /* Can the 4 KiB page `page`, at guest page `gpage`, share a mapping with one that walked to `r`? */
 static bool joins(const struct shadow *s, const struct walk_ctx *w, u32 page, u32 gpage,
 		  const struct walk_result *r, u32 flags)
@@ -450,7 +456,7 @@ static bool joins(const struct shadow *s, const struct walk_ctx *w, u32 page, u3
 
 	return !(s->entry[page] & SP_MAPPED) && walk(w, page << PAGE_SHIFT, ACC_PEEK, &q) == 0 && (q.pte & PTE_A) &&
 	       q.page_size == 4096 && q.user == r->user && q.gpa >> PAGE_SHIFT == gpage && phys_is_ram(s->phys, q.gpa) &&
-	       result_flags(&q, flags & SP_USER) == flags && !s->phys->has_code[gpage];
+	       result_flags(&q, flags & SP_USER) == flags && !alone(s, gpage, flags);
 }
 
 /*
@@ -527,7 +533,7 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 		;	/* only its rights change */
 	else if (large)
 		large_extent(s, w, page, r, flags, &first, &n);
-	else if (!s->phys->has_code[gpage])
+	else if (!alone(s, gpage, flags))
 		small_extent(s, w, page, r, flags, &first, &n);
 	if (win == WIN_USER && first < s->min_addr >> PAGE_SHIFT) {
 		n -= (s->min_addr >> PAGE_SHIFT) - first;
@@ -637,7 +643,7 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin)
 	if (walk(w, lin, ACC_PEEK, &r) || !r.user || !w->paging || !(r.pte & PTE_A) || !phys_is_ram(s->phys, r.gpa))
 		return false;
 	gpage = (u32)(r.gpa >> PAGE_SHIFT);
-	if (s->phys->has_code[gpage] && r.page_size == 4096)
+	if (alone(s, gpage, result_flags(&r, true)) && r.page_size == 4096)
 		return false;
 	return fill(s, w, WIN_USER, lin, &r);
 }

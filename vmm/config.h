@@ -58,6 +58,7 @@ struct config {
 	unsigned block_insns;		/* most instructions in a block, 1..BLOCK_INSNS_MAX; 1 = one-instruction blocks */
 	bool no_chain;			/* --no-chain: every exit goes to the dispatcher */
 	bool no_user_patching;		/* --no-user-patching: system calls through SIGSYS */
+	bool translate_users;		/* --translate-users: no direct execution that could be avoided */
 	u32 bisect_lo, bisect_hi;	/* --bisect LO-HI: blocks at guest EIP in this range get one-instruction form: LO <= EIP < HI; both 0: none */
 	unsigned executors;		/* --executors: most processes in the pool of address spaces, 1..SPACES_MAX; 0 counts as 1 */
 	u64 max_maps;			/* --max-maps: shadow mapping budget, 0 = from vm.max_map_count */

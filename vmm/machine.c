@@ -137,6 +137,7 @@ static int build_exec(struct machine *m)
 	x->shadow = m->shadow;
 	x->clock = &m->vm.clock;
 	x->no_user_patching = m->vm.cfg.no_user_patching;
+	x->translate_users = m->vm.cfg.translate_users;
 	x->xfeatures = host_xfeatures();
 	x->user_pages = m->user_pages;
 	x->user_fd = m->user_fd;

@@ -25,7 +25,7 @@
 #define CACHE_MIN	(128ull << 10)
 #define CACHE_MAX	(1ull << 30)
 #define TIMEOUT_MAX_S	(10.0 * 366 * 86400)
-#define EXECUTORS_DEFAULT 8u
+#define EXECUTORS_DEFAULT 16u
 #define MAX_MAPS_MIN	1024u
 #define MAX_MAPS_MAX	(1u << 30)
 
@@ -417,6 +417,12 @@ static enum options_verdict set_no_chain(struct parser *p, const char *v)
 static enum options_verdict set_no_user_patching(struct parser *p, const char *v)
 {
 	p->cfg->no_user_patching = true;
+	return OPTIONS_OK;
+}
+
+static enum options_verdict set_translate_users(struct parser *p, const char *v)
+{
+	p->cfg->translate_users = true;
 	return OPTIONS_OK;
 }
 

@@ -18,6 +18,7 @@ static bool grow(struct vm *vm)
 	struct executor e;
 	char err[256];
 	unsigned index = vm->members + 1;
+	u64 began = rdtsc();
 
 	if (executor_make(machine_of(vm), MODE_BT, index, &e, err, sizeof err) < 0 ||
 	    executor_go(machine_of(vm), &e, err, sizeof err) < 0) {
@@ -26,7 +27,8 @@ static bool grow(struct vm *vm)
 	}
 	vm->member[index] = e.pid;
 	vm->members = index;
-	trace(engine, "executor %u of the pool is process %d", index, e.pid);
+	trace(engine, "executor %u of the pool is process %d, made in %llu us", index, e.pid,
+	      (unsigned long long)clock_tsc_to_ns(&vm->clock, rdtsc() - began) / 1000);
 	return true;
 }
 

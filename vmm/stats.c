@@ -264,11 +264,11 @@ static json_t *json_config(const struct config *cfg)
 	static const char *const modes[] = { [MODE_BT] = "bt", [MODE_HW] = "hw", [MODE_AUTO] = "auto" };
 
 	/* %s? is null for a NULL string. */
-	return json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:i, s:I, s:i, s:b, s:b, s:I, s:i, s:b}",
+	return json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:i, s:I, s:i, s:b, s:b, s:b, s:I, s:i, s:b}",
 			 "kernel", cfg->kernel, "initrd", cfg->initrd, "append", cfg->append, "mode", modes[cfg->mode],
 			 "mem", (json_int_t)cfg->mem, "cpus", (int)cfg->cpus, "cache_size", (json_int_t)cfg->cache_size,
 			 "block_insns", (int)cfg->block_insns, "no_chain", cfg->no_chain,
-			 "no_user_patching", cfg->no_user_patching, "max_maps", (json_int_t)cfg->max_maps,
+			 "no_user_patching", cfg->no_user_patching, "translate_users", cfg->translate_users, "max_maps", (json_int_t)cfg->max_maps,
 			 "executors", (int)cfg->executors,
 			 "profile", cfg->profile);
 }

@@ -46,7 +46,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(cfg.cache_size, 32u << 20);
 	ck_assert_uint_eq(cfg.block_insns, BLOCK_INSNS_MAX);
 	ck_assert(cfg.bisect_lo == 0 && cfg.bisect_hi == 0 && cfg.max_maps == 0 && cfg.timeout_ns == 0);
-	ck_assert(!cfg.stats && !cfg.no_reboot && !cfg.profile && !cfg.debug_exit && !cfg.no_chain);
+	ck_assert(!cfg.stats && !cfg.no_reboot && !cfg.profile && !cfg.debug_exit && !cfg.no_chain && !cfg.translate_users);
 }
 END_TEST
 
@@ -55,7 +55,7 @@ START_TEST(every_option)
 	trace_mask = 0;
 	ck_assert_int_eq(parse("-k k -i i -a a=b -m 512M -c 1 --mode=bt --serial null --debugcon stdio --debug-exit "
 			       "--no-reboot --nographic --timeout 1.5 --stats=s.json --profile --trace=irq,fault "
-			       "--cache-size 256K --block-insns 1 --no-chain --no-user-patching "
+			       "--cache-size 256K --block-insns 1 --no-chain --no-user-patching --translate-users "
 			       "--bisect c0100000-0xc0200000 --max-maps 2000 --symbols S -v"), OPTIONS_OK);
 	ck_assert_str_eq(cfg.initrd, "i");
 	ck_assert_str_eq(cfg.append, "a=b");
@@ -64,7 +64,7 @@ START_TEST(every_option)
 	ck_assert_int_eq(cfg.serial[0].kind, SERIAL_NULL);
 	ck_assert_int_eq(cfg.debugcon.kind, SERIAL_STDIO);
 	ck_assert(cfg.debug_exit && cfg.no_reboot && cfg.stats && cfg.profile && cfg.verbose);
-	ck_assert(cfg.no_chain && cfg.no_user_patching);
+	ck_assert(cfg.no_chain && cfg.no_user_patching && cfg.translate_users);
 	ck_assert_uint_eq(cfg.timeout_ns, 1500000000ull);
 	ck_assert_str_eq(cfg.stats_file, "s.json");
 	ck_assert_uint_eq(trace_mask, 1u << TRACE_irq | 1u << TRACE_fault);
