@@ -35,11 +35,15 @@ static inline u64 clock_ns(const struct clock *c)
 	return clock_tsc_to_ns(c, rdtsc() - c->tsc_start);
 }
 
+/* The TSC and CLOCK_MONOTONIC at one moment. */
+struct clock_sample { u64 tsc, ns; };
+
+/* Monitor only: they use libc. */
+struct clock_sample clock_sample(void);
 /*
- * Measure the TSC against CLOCK_MONOTONIC for about 20 ms (monitor only: uses
- * libc) and start guest time at zero.  Returns 0, or -ENOTSUP when the TSC
- * does not advance.
+ * Measure the TSC against CLOCK_MONOTONIC since `first`, for at least 20 ms, and start guest time at
+ * zero.  Returns 0, or -ENOTSUP when the TSC does not advance.
  */
-int clock_init(struct clock *c);
+int clock_init(struct clock *c, struct clock_sample first);
 
 #endif

@@ -350,6 +350,7 @@ static void probe_host(struct machine *m)
 struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 {
 	struct machine *m = calloc(1, sizeof(*m));
+	struct clock_sample first = clock_sample();
 	const char *what = "memory for the machine";
 
 	if (!m)
@@ -368,7 +369,7 @@ struct vm *vm_create(const struct config *cfg, char *err, size_t errlen)
 	}
 	if (!make_memory(m, &what))
 		goto fail_errno;
-	if (clock_init(&m->vm.clock) < 0) {
+	if (clock_init(&m->vm.clock, first) < 0) {
 		snprintf(err, errlen, "the host's time-stamp counter does not run");
 		goto fail;
 	}

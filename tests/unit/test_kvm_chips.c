@@ -24,7 +24,7 @@ static struct machine *one_cpu(bool real_clock)
 	struct pc_config c = machine_config(m);
 
 	if (real_clock)
-		ck_assert_int_eq(clock_init(&m->clock), 0);
+		ck_assert_int_eq(clock_init(&m->clock, clock_sample()), 0);
 	c.cpus = 1;
 	return machine_new_from(m, &c);
 }
