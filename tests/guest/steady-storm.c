@@ -293,7 +293,7 @@ void job_maps(void)
 				r->p = NULL;
 			} else {
 				change_region(r);
-				if (inject("storm-map") && (r->prot & PROT_WRITE))
+				if ((r->prot & PROT_WRITE) && inject("storm-map"))
 					r->p[pick(0, r->pages * WORDS - 1)] ^= 1u << pick(0, 31);
 				if (pick(0, 2) == 0 || injecting("storm-map"))
 					check_region(r);
