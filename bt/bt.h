@@ -226,6 +226,11 @@ void bt_tie(struct bt *bt, struct exec *x);
 /* The hooks, which are each process's own. */
 void bt_tie_process(struct bt *bt, struct exec *x);
 extern const struct engine engine_bt;
+/*
+ * Back from the guest's page-fault handler: if it has set the PTE, map the page, and spare what faulted
+ * the hidden fault.
+ */
+void bt_prefill(struct exec *x);
 /* MOV CR3, INVLPG, mode changes (struct platform's paging_changed). */
 void bt_paging_changed(struct vcpu *v, enum paging_change what, lin_t lin);
 /* The hottest blocks, most executed first; returns how many. */

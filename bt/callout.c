@@ -547,7 +547,15 @@ static u64 transferred(struct exec *x, bool ok)
 	return ok ? bt_go_on(x) : fail();
 }
 
-u64 co_iret(struct exec *x, u32 size) { return transferred(x, xfer_iret(&x->v, size)); }
+u64 co_iret(struct exec *x, u32 size)
+{
+	bool done = xfer_iret(&x->v, size);
+
+	if (done && x->v.cpl == 0)
+		bt_prefill(x);
+	return transferred(x, done);
+}
+
 u64 co_sysenter(struct exec *x, u32 arg) { return transferred(x, xfer_sysenter(&x->v)); }
 u64 co_sysexit(struct exec *x, u32 arg) { return transferred(x, xfer_sysexit(&x->v)); }
 

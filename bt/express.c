@@ -37,10 +37,11 @@ static u64 to_user(struct exec *x)
 {
 	struct vcpu *v = &x->v;
 
-	/* CR0.TS is an exception, a page to prefill work for the dispatcher, and so are programs that it has translated. */
-	if (v->faulted_page || (v->cr0 & CR0_TS) || !direct_possible(v) || vdso_wants_original(x) || hot_now(x->bt, x))
+	/* CR0.TS is an exception, programs that are translated are the dispatcher's. */
+	if ((v->cr0 & CR0_TS) || !direct_possible(v) || vdso_wants_original(x) || hot_now(x->bt, x))
 		return RET_DISPATCH;
 	exec_account(x, &v->count->ns_kernel);
+	bt_prefill(x);
 	direct_prepare(x);
 	return RET_USER;
 }

@@ -330,16 +330,17 @@ static void act(struct bt *bt, struct exec *x, u64 ret)
 	}
 }
 
-/* The guest's handler has just set this PTE: spare the program the hidden fault. */
-static void prefill(struct exec *x)
+void bt_prefill(struct exec *x)
 {
 	struct vcpu *v = &x->v;
+	bool filled;
 
 	if (!v->faulted_page)
 		return;
-	v->faulted_page = false;
-	if (shadow_prefill(x->shadow, &v->walk, v->cr2))
-		v->count->faults_prefilled++;
+	filled = shadow_prefill(x->shadow, &v->walk, v->cr2);
+	v->count->faults_prefilled += filled;
+	/* Kernel code at CPL 0 may be another handler's return, inside the one that is to set the PTE. */
+	v->faulted_page = v->cpl == 0 && !filled;
 }
 
 /* A program that could run directly, from translations. */
@@ -349,7 +350,7 @@ static u64 run_hot(struct bt *bt, struct exec *x)
 	const u8 *host;
 	u64 ret;
 
-	prefill(x);
+	bt_prefill(x);
 	v->mode |= MODE_HOT;
 	host = find_host(bt, x);
 	if (!host)
@@ -372,7 +373,7 @@ static u64 run_user(struct exec *x)
 		exc_raise(v, EXC_NM);
 		return RET_EXCEPTION;
 	}
-	prefill(x);
+	bt_prefill(x);
 	v->mode &= ~MODE_HOT;
 	exec_account(x, &v->count->ns_monitor);
 	direct_prepare(x);
