@@ -61,7 +61,7 @@ static void code_moved(void *opaque, u32 lin_page, u32 gpage)
 /* The page or bytes are changing: their blocks go, and so does the patched copy if it is theirs. */
 static bool forget_code(struct exec *x, gpa_t gpa, u64 len)
 {
-	if (x->shadow->patch_gpage - (gpa >> PAGE_SHIFT) <= ((gpa & PAGE_MASK) + len - 1) >> PAGE_SHIFT)
+	if (x->pool->patched.gpage - (gpa >> PAGE_SHIFT) <= ((gpa & PAGE_MASK) + len - 1) >> PAGE_SHIFT)
 		vdso_forget(x);
 	return cache_invalidate_range(x->bt, x, gpa, len);
 }

@@ -22,6 +22,7 @@ void pool_init(struct pool *p, struct space *spaces, u32 max)
 	p->max = max;
 	p->host_cpu = -1;
 	p->wanted = 1;
+	p->patched.gpage = PATCH_NONE;
 	for (u32 i = 0; i < max; i++) {
 		spaces[i].index = i;
 		spaces[i].cpu = -1;
@@ -84,6 +85,7 @@ static void up_to_date(const struct pool *p, struct space *s)
 	s->flushes_seen = p->flushes;
 	s->protects_seen = p->protects;
 	s->globals_seen = p->globals;
+	s->patches_seen = p->patched.changes;
 }
 
 /* The vCPU has come to this process: its windows as CR3 wants them. */
@@ -99,7 +101,7 @@ static void catch_up(struct exec *x, struct space *s)
 	if (!same_mode(&mode, &s->mode)) {
 		s->mode = mode;
 		shadow_flush(s->shadow);
-	} else if (p->protects - s->protects_seen > LOG_PROTECTS) {
+	} else if (p->protects - s->protects_seen > LOG_PROTECTS || s->patches_seen != p->patched.changes) {
 		x->v.count->space_restarts++;
 		shadow_unmap_all(s->shadow);
 	} else {
@@ -299,4 +301,35 @@ void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
 {
 	space_protect_code(x, (u32)(gpa >> PAGE_SHIFT));
 	shadow_track_code(x->pool->code, &x->v.walk, lin, gpa);
+}
+
+/* ---- the patched page ---- */
+
+static void show(struct exec *x, u32 gpage, u32 patched)
+{
+	struct patched_page *c = &x->pool->patched;
+
+	c->gpage = patched;
+	x->space->patches_seen = ++c->changes;
+	shadow_drop_user(x->shadow, gpage);
+}
+
+void space_patch(struct exec *x, lin_t lin, u32 gpage)
+{
+	x->shadow->phys->has_code[gpage] |= PAGE_PATCH;
+	show(x, gpage, gpage);
+	shadow_protect(x->shadow, gpage);
+	x->pool->protect[x->pool->protects++ % LOG_PROTECTS] = gpage;
+	x->space->protects_seen++;
+	shadow_prefill(x->shadow, &x->v.walk, lin);
+}
+
+void space_unpatch(struct exec *x)
+{
+	u32 gpage = x->pool->patched.gpage;
+
+	if (gpage == PATCH_NONE)
+		return;
+	x->shadow->phys->has_code[gpage] &= ~PAGE_PATCH;
+	show(x, gpage, PATCH_NONE);
 }

@@ -42,7 +42,7 @@ struct space {
 	u32 cr3;		/* the address space shown, if keyed */
 	u64 used;		/* pool.arrivals when the vCPU was here last */
 	struct paging_mode mode;
-	u32 flushes_seen, protects_seen, globals_seen;
+	u32 flushes_seen, protects_seen, globals_seen, patches_seen;
 
 	int tid;
 	int timer_id;
@@ -64,6 +64,7 @@ struct pool {
 	u64 arrivals;
 	int host_cpu;		/* where the vCPU was handed over last; -1: nobody knows */
 	struct shadow *code;	/* maps nothing: tracks the linear pages that code was fetched through */
+	struct patched_page patched;
 	u32 flushes, protects, globals;		/* how many there have been */
 	u32 flushed[LOG_FLUSHES], protect[LOG_PROTECTS];
 	u8 fleeting[1u << 20];	/* by linear page: how often INVLPG took it out of the kernel window, up to FLEETING */
@@ -100,5 +101,9 @@ void space_change_mode(struct exec *x);		/* CR0.PG/WP, CR4.PAE/PSE/PGE, EFER.NXE
 void space_protect_code(struct exec *x, u32 gpage);
 /* The same, and what `lin`, where it was fetched, leads to. */
 void space_track_code(struct exec *x, lin_t lin, gpa_t gpa);
+
+/* User code sees the page's patched copy (pool.patched) from now on, at `lin` first; or no longer. */
+void space_patch(struct exec *x, lin_t lin, u32 gpage);
+void space_unpatch(struct exec *x);
 
 #endif

@@ -84,6 +84,8 @@ void vdso_init(struct exec *x)
 {
 	u8 *rw = x->user_pages;
 
+	x->pool->patched.fd = x->user_fd;
+	x->pool->patched.off = PAGE_SIZE;
 	put_bcd(rw);
 	put_jump(rw + STUB_WITH_PUSHES, exec_vsyscall_landing);
 	put_jump(rw + STUB_PLAIN, exec_sysenter_landing);
@@ -93,14 +95,12 @@ int vdso_attach(struct exec *x, struct space *s)
 {
 	long r;
 
-	s->shadow->patch_fd = x->user_fd;
-	s->shadow->patch_off = PAGE_SIZE;
-	s->shadow->patch_gpage = PATCH_NONE;
 	r = sys_mmap((void *)(u64)STUB_ADDRESS, PAGE_SIZE, PROT_READ_ | PROT_EXEC_,
 		     MAP_SHARED | MAP_FIXED, x->user_fd, 0);
 	if (r < 0)
 		return (int)r;
 	s->shadow->stub_page = STUB_ADDRESS;
+	s->shadow->patched = &x->pool->patched;
 	return 0;
 }
 
@@ -168,15 +168,14 @@ static void patch(struct exec *x, lin_t lin, u32 stub)
 	if ((lin & PAGE_MASK) > PAGE_SIZE - ENTRY_LEN || walk(&v->walk, lin, ACC_PEEK | ACC_USER, &w) ||
 	    !phys_is_ram(v->phys, w.gpa) || w.page_size != PAGE_SIZE)
 		return;
-	if (x->shadow->patch_gpage != PATCH_NONE)
-		vdso_forget(x);
+	vdso_forget(x);
 	__builtin_memcpy(copy, v->phys->ram + (w.gpa & ~(gpa_t)PAGE_MASK), PAGE_SIZE);
 	at[0] = 0xea;				/* ljmp $HOST_CS64:stub */
 	store32(at + 1, STUB_ADDRESS + stub);
 	store16(at + 5, HOST_CS64);
 	x->vsyscall_offset = lin & PAGE_MASK;
 	patch_int80_sites(x, copy);
-	shadow_patch(x->shadow, &v->walk, lin, (u32)(w.gpa >> PAGE_SHIFT));
+	space_patch(x, lin, (u32)(w.gpa >> PAGE_SHIFT));
 	trace(adapt, "vDSO at %08x patched (physical page %08x)", lin, (u32)w.gpa & ~PAGE_MASK);
 }
 
@@ -205,8 +204,9 @@ void vdso_learn(struct exec *x)
 
 void vdso_forget(struct exec *x)
 {
-	shadow_unpatch(x->shadow);
-	trace(adapt, "vDSO patch dropped");
+	if (x->pool->patched.gpage != PATCH_NONE)
+		trace(adapt, "vDSO patch dropped");
+	space_unpatch(x);
 }
 
 lin_t vdso_site(const struct exec *x, u32 stub_offset)
@@ -226,7 +226,7 @@ bool vdso_wants_original(const struct exec *x)
 	const u8 *copy = x->user_pages + PAGE_SIZE;
 	u32 off = v->eip & PAGE_MASK;
 
-	if (x->shadow->patch_gpage == PATCH_NONE || (v->eip & ~PAGE_MASK) != x->shadow->patch_lin)
+	if (x->pool->patched.gpage == PATCH_NONE || (v->eip & ~PAGE_MASK) != x->shadow->patch_lin)
 		return false;
 	if (v->sysflags & EFLAGS_TF)
 		return true;

@@ -48,7 +48,6 @@ void shadow_init(struct shadow *s, const struct phys_map *phys, struct counters 
 	s->rmap_head = (u32 *)t;
 	t += ALIGN_UP((phys->ram_size >> PAGE_SHIFT) * 4, PAGE_SIZE);
 	s->snaps = (u8(*)[PAGE_SIZE])t;
-	s->patch_gpage = PATCH_NONE;
 	s->snap_free = 1;	/* a snapshot page of zeros means: the next free one follows */
 }
 
@@ -416,9 +415,9 @@ static void track(struct shadow *s, u32 page, u32 gpage, u32 flags)
 static bool host_map(struct shadow *s, enum window win, u32 page, u32 gpage, u32 n, int prot)
 {
 	int flags = MAP_SHARED | MAP_FIXED | (n > 1 && n <= 2 * RUN_MAX ? MAP_POPULATE : 0);
-	bool patched = win == WIN_USER && n == 1 && gpage == s->patch_gpage;
+	bool patched = win == WIN_USER && n == 1 && s->patched && gpage == s->patched->gpage;
 	long r = sys_mmap(window_base(win) + ((u64)page << PAGE_SHIFT), (u64)n << PAGE_SHIFT, prot, flags,
-			  patched ? s->patch_fd : s->phys->ram_fd, patched ? s->patch_off : (u64)gpage << PAGE_SHIFT);
+			  patched ? s->patched->fd : s->phys->ram_fd, patched ? s->patched->off : (u64)gpage << PAGE_SHIFT);
 
 	if (patched)
 		s->patch_lin = page << PAGE_SHIFT;
@@ -818,14 +817,10 @@ void shadow_unmap_all(struct shadow *s)
 			rmap_remove(s, page, e >> PAGE_SHIFT);
 			run_add(s, e & SP_USER ? WIN_USER : WIN_KERNEL, page);
 			s->count->shadow_drops++;
-			if (e & SP_CODE) {
-				s->entry[page] = e & ~(SP_MAPPED | SP_WRITE | SP_EXEC | SP_USER);
-			} else {
-				s->entry[page] = 0;
-				r->tracked--;
-				if (!(e & SP_GLOBAL))
-					r->nonglobal--;
-			}
+			s->entry[page] = 0;
+			r->tracked--;
+			if (!(e & SP_GLOBAL))
+				r->nonglobal--;
 		}
 		if (!r->tracked)
 			region_release(s, n);
@@ -879,9 +874,7 @@ void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gp
 	}
 }
 
-/* ---- the patched page ---- */
-
-static void drop_user_mappings(struct shadow *s, u32 gpage)
+void shadow_drop_user(struct shadow *s, u32 gpage)
 {
 	u32 next;
 
@@ -895,24 +888,4 @@ static void drop_user_mappings(struct shadow *s, u32 gpage)
 		}
 	}
 	runs_flush(s);
-}
-
-void shadow_patch(struct shadow *s, const struct walk_ctx *w, lin_t lin, u32 gpage)
-{
-	drop_user_mappings(s, gpage);
-	s->phys->has_code[gpage] |= PAGE_PATCH;
-	shadow_protect(s, gpage);
-	s->patch_gpage = gpage;
-	shadow_prefill(s, w, lin);
-}
-
-void shadow_unpatch(struct shadow *s)
-{
-	u32 gpage = s->patch_gpage;
-
-	if (gpage == PATCH_NONE)
-		return;
-	s->patch_gpage = PATCH_NONE;
-	s->phys->has_code[gpage] &= ~PAGE_PATCH;
-	drop_user_mappings(s, gpage);
 }

@@ -16,7 +16,9 @@
  * writable, in either window.
  *
  * One struct shadow describes one executor's address space.  It lives in the
- * arena; only the executor calls in here, because mmap acts on its own process.
+ * arena; only that executor calls in here, because mmap acts on its own process.
+ * One more struct shadow maps nothing and tracks through which linear pages code was
+ * fetched (code_moved is set): any executor may call for that (cpu/space.c).
  */
 #ifndef MMU_SHADOW_H
 #define MMU_SHADOW_H
@@ -54,7 +56,7 @@ enum shadow_result {
 #define SP_WRITE  0x004u	/* host-writable */
 #define SP_EXEC   0x008u	/* host-executable (user window only) */
 #define SP_GLOBAL 0x010u	/* guest G bit: survives MOV CR3 */
-#define SP_CODE   0x020u	/* translated code was fetched through this linear page */
+#define SP_CODE   0x020u	/* translated code was fetched through this linear page (in the shadow that tracks it) */
 #define SP_TRACKED (SP_MAPPED | SP_CODE)
 
 #define SNAP_NONE 0u
@@ -73,6 +75,14 @@ struct shadow_region {
 /* Pages waiting to be unmapped, merged into runs. */
 struct shadow_run { u32 first, end; };
 
+/* A guest page of which user windows show a patched copy, read-only, instead: page `off` of `fd`. */
+struct patched_page {
+	u32 gpage;		/* PATCH_NONE: none */
+	u32 changes;		/* how often that was another one */
+	int fd;
+	u64 off;
+};
+
 struct shadow {
 	const struct phys_map *phys;
 	struct counters *count;
@@ -84,11 +94,8 @@ struct shadow {
 	u64 maps;		/* upper estimate of mappings made since the last full flush */
 	lin_t stub_page;	/* page of the user window that the VMM occupies, never mapped for the guest */
 
-	/* A guest page that user code sees a patched copy of. */
-	u32 patch_gpage;	/* PATCH_NONE: none */
+	const struct patched_page *patched;	/* NULL: there never is one */
 	lin_t patch_lin;	/* where it was mapped last */
-	int patch_fd;
-	u64 patch_off;
 
 	u32 active_count;
 	u32 snap_free;		/* head of the free list, threaded through snapshot's first word */
@@ -126,19 +133,15 @@ void shadow_compare(struct shadow *s, const struct walk_ctx *w, bool global);
 void shadow_invlpg(struct shadow *s, const struct walk_ctx *w, lin_t lin);
 /* Everything: the paging mode has changed. */
 void shadow_flush(struct shadow *s);
-/* Unmap everything, but go on tracking code pages (mapping budget). */
+/* Unmap everything (mapping budget). */
 void shadow_unmap_all(struct shadow *s);
 
 /* The page has got code (phys_map.has_code), if it still has: take write rights away. */
 void shadow_protect(struct shadow *s, u32 gpage);
 /* Code is being translated from guest page `gpa`, fetched at `lin`: track the mapping. */
 void shadow_track_code(struct shadow *s, const struct walk_ctx *w, lin_t lin, gpa_t gpa);
-/*
- * From now on the user window shows the patch page (patch_fd, patch_off),
- * read-only, instead of guest page gpage, wherever it is mapped.
- */
-void shadow_patch(struct shadow *s, const struct walk_ctx *w, lin_t lin, u32 gpage);
-void shadow_unpatch(struct shadow *s);
+/* The guest page out of the user window. */
+void shadow_drop_user(struct shadow *s, u32 gpage);
 
 static inline bool shadow_mapped(const struct shadow *s, lin_t lin)
 {
