@@ -14,7 +14,7 @@
 #define XSAVE_HEADER 576u	/* legacy region and header */
 
 enum leaf_kind { LEAF_HOST, LEAF_FEATURES, LEAF_BUILT, LEAF_ZERO };
-enum policy { ON_HOST, ON_ALWAYS, ON_XSAVE, ON_AVX, ON_AVX512, ON_SMP, ON_AMDSMP };
+enum policy { ON_HOST, ON_ALWAYS, ON_XSAVE, ON_AVX, ON_AVX512, ON_SMP, ON_AMDSMP, ON_BT };
 
 struct leaf_row { u32 leaf; u8 sub; u8 kind; };
 struct feature_row { u32 leaf; u8 sub, reg, bit, policy; const char *name; };
@@ -61,6 +61,7 @@ static bool feature_on(const struct cpuid_table *t, const struct cpuid_host *h, 
 	case ON_AVX512: return on_host && (t->xcr0 & XCR0_AVX512) == XCR0_AVX512;
 	case ON_SMP:    return h->cpus > 1;
 	case ON_AMDSMP: return h->cpus > 1 && t->amd;
+	case ON_BT:     return !h->limit;
 	default:        return false;	/* no other policy exists */
 	}
 }
