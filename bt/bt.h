@@ -49,9 +49,9 @@ struct ring_entry {
 
 #define BLOCK_BYTES_MAX 240u	/* guest bytes in a block: guest offsets fit 8 bits */
 #define BLOCK_INSNS_LIMIT 64u
-#define BLOCKS_MAX      (192u * 1024u)
-#define MAPS_MAX        (2u * 1024u * 1024u)
-#define HASH_SIZE       65536u
+#define BLOCKS_MAX      (384u * 1024u)
+#define MAPS_MAX        (4u * 1024u * 1024u)
+#define HASH_SIZE       131072u
 #define SITES_SIZE      65536u
 #define NO_PAGE         0xffffffffu
 

@@ -554,6 +554,24 @@ static bool upgrade(struct shadow *s, const struct walk_ctx *w, enum window win,
 	return true;
 }
 
+/* No fewer than the host mappings there are: runs of pages that are mapped alike, and what is left of the window between. */
+static u64 count_maps(const struct shadow *s)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < s->active_count; i++) {
+		u32 first = (u32)s->active_list[i] << 9, last = 0;
+
+		for (u32 page = first; page < first + SHADOW_REGION_PAGES; page++) {
+			u32 e = s->entry[page] & ~(SP_GLOBAL | SP_CODE);
+
+			n += (e & SP_MAPPED) && e != last + PAGE_SIZE;
+			last = e;
+		}
+	}
+	return 2 * n;
+}
+
 static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, lin_t lin,
 		 const struct walk_result *r)
 {
@@ -562,9 +580,13 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 	u32 first = page, n = 1;
 	bool large = r->page_size != 4096;
 
+	/* The estimate only grows: before all is unmapped, see whether it is true. */
 	if (s->maps > s->max_maps) {
-		s->count->shadow_flushes++;
-		shadow_unmap_all(s);
+		s->maps = count_maps(s);
+		if (s->maps > s->max_maps / 4 * 3) {
+			s->count->shadow_flushes++;
+			shadow_unmap_all(s);
+		}
 	}
 	if (!large && (flags & SP_WRITE) && upgrade(s, w, win, page, r, flags))
 		return true;

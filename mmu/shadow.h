@@ -91,7 +91,7 @@ struct shadow {
 	void *opaque;
 	lin_t min_addr;		/* lowest address the host lets us map (vm.mmap_min_addr) */
 	u64 max_maps;		/* mapping budget */
-	u64 maps;		/* upper estimate of mappings made since the last full flush */
+	u64 maps;		/* upper estimate of the mappings there are */
 	lin_t stub_page;	/* page of the user window that the VMM occupies, never mapped for the guest */
 
 	const struct patched_page *patched;	/* NULL: there never is one */

@@ -419,7 +419,7 @@ static int conduct(void)
 		if (now - sh->start >= opt.seconds * 1000ull * MS)
 			sh->stop = 1;
 	}
-	for (int i = 0; i < 50 && sh->failed == 1; i++)	/* its message is being written */
+	for (int i = 0; i < 1000 && sh->failed == 1; i++)	/* its message is being written */
 		nap(20);
 	kill_jobs();
 	complain();
