@@ -516,15 +516,18 @@ static void small_extent(const struct shadow *s, const struct walk_ctx *w, u32 p
 	*n = hi - lo;
 }
 
-/* Can the mapped page be made writable together with one whose entry is becoming `flags`? */
-static bool upgrades(const struct shadow *s, const struct walk_ctx *w, u32 page, const struct walk_result *r, u32 flags)
+#define PTE_ADDRESS 0xffffff000ull	/* with GUEST_PHYS_BITS */
+/* What two PTEs must have in common for their pages to have the same rights. */
+#define PTE_RIGHTS  (PTE_P | BIT64(1) | BIT64(2) | PTE_A | PTE_D | BIT64(8) | BIT64(63))
+
+/* Is this mapped page one that can be made writable together with one whose PTE is `like`? */
+static bool upgrades(const struct shadow *s, const u8 *pt, bool pae, u32 page, u64 like, u32 flags)
 {
 	u32 e = s->entry[page], gpage = e >> PAGE_SHIFT;
-	struct walk_result q;
+	u64 pte = pte_at(pt, pae, page & (SHADOW_REGION_PAGES - 1));
 
 	return (e & (SP_MAPPED | SP_WRITE)) == SP_MAPPED && !((e ^ flags) & SP_USER) && !s->phys->has_code[gpage] &&
-	       walk(w, page << PAGE_SHIFT, ACC_PEEK, &q) == 0 && q.page_size == 4096 && q.user == r->user &&
-	       (q.pte & PTE_A) && q.gpa >> PAGE_SHIFT == gpage && result_flags(&q, flags & SP_USER) == flags;
+	       !((pte ^ like) & PTE_RIGHTS) && (pte & PTE_ADDRESS) >> PAGE_SHIFT == gpage;
 }
 
 /*
@@ -535,17 +538,20 @@ static bool upgrades(const struct shadow *s, const struct walk_ctx *w, u32 page,
 static bool upgrade(struct shadow *s, const struct walk_ctx *w, enum window win, u32 page,
 		    const struct walk_result *r, u32 flags)
 {
+	const struct shadow_region *region = &s->region[page >> 9];
 	u32 lo = page, hi = page + 1;
+	const u8 *pt;
 
-	if (!upgrades(s, w, page, r, flags))
+	/* The PDE may have changed too: then the old mappings go. */
+	if (!(s->entry[page] & SP_MAPPED) || !region_prepare(s, w, page) || !(pt = region->pt) ||
+	    !upgrades(s, pt, w->pae, page, r->pte, flags))
 		return false;
-	while ((hi & (SHADOW_REGION_PAGES - 1)) && upgrades(s, w, hi, r, flags))
+	while ((hi & (SHADOW_REGION_PAGES - 1)) && upgrades(s, pt, w->pae, hi, r->pte, flags))
 		hi++;
-	while ((lo & (SHADOW_REGION_PAGES - 1)) && upgrades(s, w, lo - 1, r, flags))
+	while ((lo & (SHADOW_REGION_PAGES - 1)) && upgrades(s, pt, w->pae, lo - 1, r->pte, flags))
 		lo--;
 	for (u32 p = lo; p < hi; p++) {
-		if (!region_prepare(s, w, p) || !(s->entry[p] & SP_MAPPED))
-			return false;		/* the PDE had changed too: the old mappings are gone */
+		snap_set(s, region->snap, w->pae, p & (SHADOW_REGION_PAGES - 1), pte_at(pt, w->pae, p & (SHADOW_REGION_PAGES - 1)));
 		track(s, p, s->entry[p] >> PAGE_SHIFT, flags);
 	}
 	host_protect(s, win, lo, hi - lo, host_prot(flags));
