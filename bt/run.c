@@ -337,7 +337,7 @@ void bt_prefill(struct exec *x)
 
 	if (!v->faulted_page)
 		return;
-	filled = shadow_prefill(x->shadow, &v->walk, v->cr2);
+	filled = !space_fleeting(x, v->cr2) && shadow_prefill(x->shadow, &v->walk, v->cr2);
 	v->count->faults_prefilled += filled;
 	/* Kernel code at CPL 0 may be another handler's return, inside the one that is to set the PTE. */
 	v->faulted_page = v->cpl == 0 && !filled;

@@ -702,17 +702,16 @@ enum shadow_result shadow_fault(struct shadow *s, const struct walk_ctx *w, enum
 bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin)
 {
 	struct walk_result r;
-	u32 gpage;
+	enum window win;
 
-	if (shadow_mapped(s, lin) || lin < s->min_addr ||
-	    (s->stub_page && lin >> PAGE_SHIFT == s->stub_page >> PAGE_SHIFT))
+	if (!w->paging || shadow_mapped(s, lin) || walk(w, lin, ACC_PEEK, &r) || !(r.pte & PTE_A) || !phys_is_ram(s->phys, r.gpa))
 		return false;
-	if (walk(w, lin, ACC_PEEK, &r) || !r.user || !w->paging || !(r.pte & PTE_A) || !phys_is_ram(s->phys, r.gpa))
+	win = r.user ? WIN_USER : WIN_KERNEL;
+	if (win == WIN_USER && (lin < s->min_addr || (s->stub_page && lin >> PAGE_SHIFT == s->stub_page >> PAGE_SHIFT)))
 		return false;
-	gpage = (u32)(r.gpa >> PAGE_SHIFT);
-	if (alone(s, gpage, result_flags(&r, true)) && r.page_size == 4096)
+	if (r.page_size == 4096 && alone(s, (u32)(r.gpa >> PAGE_SHIFT), result_flags(&r, r.user)))
 		return false;
-	return fill(s, w, WIN_USER, lin, &r);
+	return fill(s, w, win, lin, &r);
 }
 
 /* ---- flushing ---- */
