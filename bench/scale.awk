@@ -31,7 +31,7 @@ END {
 		for (i = 1; i <= n_engines; i++) {
 			v = median(values[engine[i], r])
 			if (v != "") { any = 1; fields = fields sprintf(", \"%s\": %.6g", engine[i], v) }
-			else if (index(wanted, " " r " ")) complaints[++n_complaints] = engine[i] ": no figure for " r
+			else if (index(wanted, " " r " ") && engine[i] !~ /^pool[0-9]/) complaints[++n_complaints] = engine[i] ": no figure for " r
 			line = line sprintf(" %9s", show(v)); mdline = mdline " " show(v) " |"
 		}
 		if (!any) continue

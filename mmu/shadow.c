@@ -703,13 +703,17 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin)
 {
 	struct walk_result r;
 	enum window win;
+	u32 flags;
 
-	if (!w->paging || shadow_mapped(s, lin) || walk(w, lin, ACC_PEEK, &r) || !(r.pte & PTE_A) || !phys_is_ram(s->phys, r.gpa))
+	if (!w->paging || walk(w, lin, ACC_PEEK, &r) || !(r.pte & PTE_A) || !phys_is_ram(s->phys, r.gpa))
 		return false;
 	win = r.user ? WIN_USER : WIN_KERNEL;
 	if (win == WIN_USER && (lin < s->min_addr || (s->stub_page && lin >> PAGE_SHIFT == s->stub_page >> PAGE_SHIFT)))
 		return false;
-	if (r.page_size == 4096 && alone(s, (u32)(r.gpa >> PAGE_SHIFT), result_flags(&r, r.user)))
+	flags = result_flags(&r, r.user);
+	if (shadow_mapped(s, lin))	/* what faulted was a write, and the page may be written now (copy-on-write by the last owner) */
+		return (flags & SP_WRITE) && r.page_size == 4096 && upgrade(s, w, win, lin >> PAGE_SHIFT, &r, flags);
+	if (r.page_size == 4096 && alone(s, (u32)(r.gpa >> PAGE_SHIFT), flags))
 		return false;
 	return fill(s, w, win, lin, &r);
 }

@@ -125,7 +125,7 @@ int shadow_attach(struct shadow *s);
 enum shadow_result shadow_fault(struct shadow *s, const struct walk_ctx *w, enum window win,
 				lin_t lin, unsigned acc, u32 *pf_error);
 
-/* Map `lin`, in its window, if the guest's tables say that it has been accessed already (prefill). */
+/* Map `lin`, in its window, or make it writable, if the guest's tables say that it has been accessed, or written, already (prefill). */
 bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin);
 
 /* MOV CR3; `global` also compares entries with G set (CR4.PGE toggles). */
