@@ -127,7 +127,8 @@ struct site {
 	u8 form[2];	/* enum site_form, by slot */
 	u8 emulated[2];	/* times performed by hand */
 	bool fleeting;	/* by hand because of fleeting pages (cpu/space.h) */
-	bool loops;	/* not any more: too many accesses at a time */
+	u8 loops;	/* how often it was no longer, for too many accesses at a time */
+	u16 mapped;	/* fleeting pages mapped for it since */
 	u16 smc;	/* times it wrote to a code page lately */
 	u32 smc_since;	/* guest time (ms) at which this count began */
 };
@@ -284,6 +285,7 @@ u64 bt_left(struct exec *x, u64 ret);
 
 /* So many accesses by hand without an INVLPG between are a loop, for which a mapping pays. */
 #define BY_HAND_LIMIT 128u
+#define LOOPS_MAX     5u
 
 struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */

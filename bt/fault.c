@@ -17,6 +17,7 @@
 #define SMC_PERIOD    100	/* ms.  A kernel that patches itself with memcpy at boot stays below */
 #define EMULATE_LIMIT 16
 #define FLEETING_LIMIT 4
+#define FLEETING_AGAIN 4
 #define FLIP_LIMIT    200
 
 static const struct map_entry *find_map(const struct bt *bt, const struct block *b, u32 off)
@@ -116,16 +117,20 @@ static u64 wrong_window(struct bt *bt, struct exec *x, struct block *b, struct s
 
 /*
  * First access to a page that has always gone soon after: by hand, for mapping and unmapping it costs
- * far more than an access or two.  0: map it all the same.
+ * far more than an access or two.  0: map it all the same.  (site_loops() finds the loops.)
  */
 static u64 fleeting(struct bt *bt, struct exec *x, struct block *b, unsigned slot)
 {
 	struct site *s = site_get(bt, insn_gpa(b, x->v.eip));
 
-	if (s->loops || ++x->by_hand > BY_HAND_LIMIT)
+	if (++x->by_hand > BY_HAND_LIMIT)
 		return 0;
-	if (s->form[slot] == FORM_CALLOUT + 1 || ++s->emulated[slot] < FLEETING_LIMIT)
+	/* A loop has another chance when it has had many pages mapped, and each time it needs more of them. */
+	if (s->loops && ++s->mapped < FLEETING_AGAIN << 2 * s->loops)
+		return 0;
+	if (!s->loops && (s->form[slot] == FORM_CALLOUT + 1 || ++s->emulated[slot] < FLEETING_LIMIT))
 		return RET_EMULATE;
+	s->mapped = 0;
 	s->form[slot] = FORM_CALLOUT + 1;
 	s->fleeting = true;
 	bt->count->adapt_fleeting++;

@@ -43,7 +43,7 @@ void site_loops(struct exec *x)
 	s = site_find(x->bt, (u32)w.gpa);
 	if (!s || !s->fleeting)
 		return;
-	*s = (struct site){ .key = s->key, .loops = true };
+	*s = (struct site){ .key = s->key, .loops = (u8)(s->loops + (s->loops < LOOPS_MAX)) };
 	/* Its blocks are translated anew. */
 	cache_invalidate_range(x->bt, x, w.gpa, 1);
 	trace(adapt, "site %08x at eip %08x loops: mapped again", s->key, v->eip);
