@@ -246,6 +246,17 @@ for signal in INT TERM HUP QUIT; do
 	[ ! -e sock ] || fail "SIG$signal: the socket's file is left"
 done
 
+# Under nohup(1) a hangup is nothing.
+checks=$((checks + 1))
+(trap '' HUP; exec "$ringer" run -k idle --timeout 1 --serial unix:sock) >out 2>err </dev/null &
+pid=$!
+for _ in $(seq 100); do [ -S sock ] && break; sleep 0.05; done
+sleep 0.2
+kill -HUP $pid
+wait $pid
+status=$?
+[ $status = 124 ] || fail "SIGHUP that is ignored: status $status"
+
 # SIGUSR1 is answered at once by a guest that halts, up to date, not when the wait for it ends after 200 ms.
 checks=$((checks + 1))
 "$ringer" run -k idle --timeout 20 >out 2>err </dev/null &

@@ -207,13 +207,21 @@ static void on_signal(void *opaque, u32 events)
 	}
 }
 
+static bool is_ignored(int sig)
+{
+	struct sigaction sa;
+
+	return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
+}
+
 static int take_signals(struct monitor *m)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(handled_signals); i++)
-		sigaddset(&set, handled_signals[i]);
+		if (handled_signals[i] != SIGHUP || !is_ignored(SIGHUP))	/* nohup(1) */
+			sigaddset(&set, handled_signals[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/*
 	 * Blocked signals reach the signalfd even when ignored; executors, which
