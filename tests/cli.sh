@@ -232,7 +232,8 @@ done
 # Signals: the machine ends, the status says which.
 for signal in INT TERM HUP QUIT; do
 	checks=$((checks + 1))
-	"$ringer" run -k idle --timeout 20 --serial unix:sock >out 2>err </dev/null &
+	# (Whoever runs this may ignore hangups: nohup.)
+	env --default-signal=HUP "$ringer" run -k idle --timeout 20 --serial unix:sock >out 2>err </dev/null &
 	pid=$!
 	for _ in $(seq 100); do [ -S sock ] && break; sleep 0.05; done
 	sleep 0.2
