@@ -291,6 +291,12 @@ struct site *site_find(struct bt *bt, u32 gpa);		/* NULL: default forms */
 struct site *site_get(struct bt *bt, u32 gpa);		/* creates */
 /* The instruction at v.eip has made BY_HAND_LIMIT accesses in a row: if fleeting pages are why it does, they no longer are. */
 void site_loops(struct exec *x);
+/* The instruction at v.eip makes an access by hand. */
+static inline void site_by_hand(struct exec *x)
+{
+	if (++x->by_hand > BY_HAND_LIMIT)
+		site_loops(x);
+}
 
 /* ---- xlate_segment.c ---- */
 

@@ -47,8 +47,7 @@ static void count_access(struct exec *x, u32 arg)
 		x->v.count->callout_emulate++;
 	else
 		x->v.count->callout_mmio++;
-	if (++x->by_hand > BY_HAND_LIMIT)
-		site_loops(x);
+	site_by_hand(x);
 }
 
 u64 co_mem_prepare(struct exec *x, u32 arg)

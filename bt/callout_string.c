@@ -51,10 +51,7 @@ static bool string_step(struct exec *x, unsigned op, unsigned size, enum seg seg
 			return false;
 		break;
 	case STR_LODS:
-		if (size == 1)
-			v->regs[EAX] = (v->regs[EAX] & ~0xffu) | (a & 0xff);
-		else
-			v->regs[EAX] = size == 2 ? (v->regs[EAX] & ~0xffffu) | (a & 0xffff) : a;
+		__builtin_memcpy(&v->regs[EAX], &a, size);	/* AL, AX or EAX */
 		break;
 	case STR_CMPS: case STR_SCAS:
 		if (!mem_read(v, lin, &b, size, acc))
@@ -106,14 +103,16 @@ static u32 string_run(struct exec *x, unsigned op, unsigned size, enum seg seg)
 			return 0;
 	}
 	n = n / size < v->regs[ECX] ? n / size : v->regs[ECX];
+	if (!n)
+		return 0;
 	if (op == STR_MOVS) {
-		if (!n || !mem_read(v, si, x->bounce, n * size, acc))
+		if (!mem_read(v, si, x->bounce, n * size, acc))
 			return 0;
 	} else {
 		for (u32 i = 0; i < n; i++)
 			__builtin_memcpy(x->bounce + i * size, &v->regs[EAX], size);
 	}
-	if (!n || !mem_write(v, di, x->bounce, n * size, acc))
+	if (!mem_write(v, di, x->bounce, n * size, acc))
 		return 0;
 	if (op == STR_MOVS)
 		v->regs[ESI] += n * size;
@@ -130,8 +129,7 @@ u64 co_string(struct exec *x, u32 arg)
 	enum seg seg = (enum seg)(arg >> 14 & 7);
 
 	v->count->callout_string++;
-	if (++x->by_hand > BY_HAND_LIMIT)
-		site_loops(x);
+	site_by_hand(x);
 	if (!rep)
 		return string_step(x, op, size, seg, mask) ? 0 : RET_EXCEPTION;
 	for (unsigned n = 0; v->regs[ECX] & mask; n++) {

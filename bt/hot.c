@@ -138,7 +138,7 @@ static void change_program(struct bt *bt, struct exec *x)
 
 	drop_lookups(bt);
 	bt->hot = p->limit && p->cr3 == x->v.cr3 ? p : NULL;
-	bt->hot_id = (u32)(p - bt->hot_programs) + 1;
+	bt->hot_id = id_of(bt, p);
 	bt->hot_cr3 = x->v.cr3;
 	bt->hot_checked = false;
 }

@@ -22,9 +22,9 @@
  * and the host address of a landing, a direct exit to the return address, in a
  * ring; RET pops an entry, and uses it if it is right.  r14 points to the newest;
  * it is stepped as a 16-bit register, which wraps it without flags.  Entries that
- * Programs that are translated (hot.c) have none: their tags do not say whose they are.  Entries that
  * nobody pops (a switch of stacks) are overwritten in time, and wrong ones lead to
- * the table.  A landing is valid as long as its block's code is in place, that is
+ * the table.  Programs that are translated (hot.c) leave none: tags do not say whose
+ * they are.  A landing is valid as long as its block's code is in place, that is
  * until the cache is emptied: an invalidated block's exits lead to the dispatcher.
  */
 #include "base/check.h"

@@ -80,6 +80,13 @@ static bool same_mode(const struct paging_mode *a, const struct paging_mode *b)
 	return a->paging == b->paging && a->pae == b->pae && a->pse == b->pse && a->nxe == b->nxe;
 }
 
+/* From now on the space shows this address space. */
+static void key(struct space *s, const struct walk_ctx *w)
+{
+	s->keyed = w->paging;
+	s->cr3 = w->cr3;
+}
+
 static void up_to_date(const struct pool *p, struct space *s)
 {
 	s->flushes_seen = p->flushes;
@@ -96,14 +103,13 @@ static void catch_up(struct exec *x, struct space *s)
 	struct paging_mode mode = mode_of(w);
 	bool global = s->globals_seen != p->globals || p->flushes - s->flushes_seen > LOG_FLUSHES;
 
-	s->keyed = w->paging;
-	s->cr3 = w->cr3;
+	key(s, w);
 	if (!same_mode(&mode, &s->mode)) {
 		s->mode = mode;
 		shadow_flush(s->shadow);
 	} else if (p->protects - s->protects_seen > LOG_PROTECTS || s->patches_seen != p->patched.changes) {
 		x->v.count->space_restarts++;
-		shadow_unmap_all(s->shadow);
+		shadow_flush(s->shadow);
 	} else {
 		for (u32 i = s->protects_seen; i != p->protects; i++)
 			shadow_protect(s->shadow, p->protect[i % LOG_PROTECTS]);
@@ -227,8 +233,7 @@ void space_load_cr3(struct exec *x)
 		s = choose(x, w->cr3);
 	p->next = s->index;
 	if (s == x->space) {
-		s->keyed = w->paging;
-		s->cr3 = w->cr3;
+		key(s, w);
 		shadow_compare(s->shadow, w, false);
 	}
 }
@@ -263,8 +268,7 @@ void space_change_mode(struct exec *x)
 	const struct walk_ctx *w = &x->v.walk;
 	struct paging_mode mode = mode_of(w);
 
-	s->keyed = w->paging;
-	s->cr3 = w->cr3;
+	key(s, w);
 	p->next = s->index;
 	if (same_mode(&mode, &s->mode)) {
 		/* CR0.WP, CR4.PGE */
@@ -283,18 +287,24 @@ void space_change_mode(struct exec *x)
 
 /* ---- translated code ---- */
 
-void space_protect_code(struct exec *x, u32 gpage)
+/* Nobody is to write the page unseen: here now, in the other spaces when they come. */
+static void protect(struct exec *x, u32 gpage)
 {
 	struct pool *p = x->pool;
-	u8 *has_code = &x->shadow->phys->has_code[gpage];
 
-	if (!*has_code) {
-		*has_code |= PAGE_CODE;
-		shadow_protect(x->shadow, gpage);
-		p->protect[p->protects++ % LOG_PROTECTS] = gpage;
-		x->space->protects_seen++;
-	}
+	shadow_protect(x->shadow, gpage);
+	p->protect[p->protects++ % LOG_PROTECTS] = gpage;
+	x->space->protects_seen++;
+}
+
+void space_protect_code(struct exec *x, u32 gpage)
+{
+	u8 *has_code = &x->shadow->phys->has_code[gpage];
+	bool first = !*has_code;
+
 	*has_code |= PAGE_CODE;
+	if (first)
+		protect(x, gpage);
 }
 
 void space_track_code(struct exec *x, lin_t lin, gpa_t gpa)
@@ -318,9 +328,7 @@ void space_patch(struct exec *x, lin_t lin, u32 gpage)
 {
 	x->shadow->phys->has_code[gpage] |= PAGE_PATCH;
 	show(x, gpage, gpage);
-	shadow_protect(x->shadow, gpage);
-	x->pool->protect[x->pool->protects++ % LOG_PROTECTS] = gpage;
-	x->space->protects_seen++;
+	protect(x, gpage);
 	shadow_prefill(x->shadow, &x->v.walk, lin);
 }
 

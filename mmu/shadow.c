@@ -21,10 +21,15 @@
 #define RUN_MAX 64u
 
 #define PTE_P   BIT64(0)
+#define PTE_W   BIT64(1)
+#define PTE_U   BIT64(2)
 #define PTE_A   BIT64(5)
 #define PTE_D   BIT64(6)
 #define PTE_PS  BIT64(7)
+#define PTE_G   BIT64(8)
 #define PTE_AVL 0xe00ull
+#define PTE_NX  BIT64(63)
+#define PTE_ADDRESS 0xffffff000ull	/* with GUEST_PHYS_BITS */
 
 u64 shadow_tables_size(const struct phys_map *phys)
 {
@@ -220,18 +225,25 @@ static void region_release(struct shadow *s, u32 n)
 	r->live = false;
 }
 
+/* The page is not tracked any more, and that is all. */
+static void untrack(struct shadow *s, u32 page)
+{
+	struct shadow_region *r = &s->region[page >> 9];
+
+	r->tracked--;
+	if (!(s->entry[page] & SP_GLOBAL))
+		r->nonglobal--;
+	s->entry[page] = 0;
+}
+
 /* Forget a tracked page.  Does not release the region: the caller does when it is empty. */
 static void drop_page(struct shadow *s, u32 page)
 {
-	struct shadow_region *r = &s->region[page >> 9];
 	u32 e = s->entry[page];
 
 	if (!(e & SP_TRACKED))
 		return;
-	s->entry[page] = 0;
-	r->tracked--;
-	if (!(e & SP_GLOBAL))
-		r->nonglobal--;
+	untrack(s, page);
 	if (e & SP_MAPPED) {
 		rmap_remove(s, page, e >> PAGE_SHIFT);
 		run_add(s, e & SP_USER ? WIN_USER : WIN_KERNEL, page);
@@ -265,11 +277,11 @@ static u64 region_pde(const struct walk_ctx *w, u32 n, const u8 **pt)
 		u64 pdpte = w->pdpte[lin >> 30];
 		if (!(pdpte & PTE_P))
 			return 0;
-		p = phys_ptr(w->phys, (pdpte & 0xffffff000ull) + ((lin >> 21) & 511) * 8, 8);
+		p = phys_ptr(w->phys, (pdpte & PTE_ADDRESS) + ((lin >> 21) & 511) * 8, 8);
 		if (!p)
 			return 0;
 		pde = load64(p);
-		table = pde & 0xffffff000ull;
+		table = pde & PTE_ADDRESS;
 	} else {
 		p = phys_ptr(w->phys, (w->cr3 & ~PAGE_MASK) + (lin >> 22) * 4, 4);
 		if (!p)
@@ -317,7 +329,6 @@ static bool code_stays(const struct shadow *s, const struct walk_ctx *w, u32 pag
  */
 static void region_changed(struct shadow *s, const struct walk_ctx *w, u32 n)
 {
-	struct shadow_region *r = &s->region[n];
 	u32 entry[SHADOW_REGION_PAGES];
 
 	if (!s->code_moved) {
@@ -328,12 +339,8 @@ static void region_changed(struct shadow *s, const struct walk_ctx *w, u32 n)
 		u32 page = n << 9 | i, e = s->entry[page];
 
 		entry[i] = (e & SP_TRACKED) && code_stays(s, w, page) ? e : 0;
-		if (!entry[i])
-			continue;
-		s->entry[page] = 0;
-		r->tracked--;
-		if (!(e & SP_GLOBAL))
-			r->nonglobal--;
+		if (entry[i])
+			untrack(s, page);
 	}
 	drop_region(s, n);
 	for (u32 i = 0; i < SHADOW_REGION_PAGES; i++)
@@ -516,9 +523,8 @@ static void small_extent(const struct shadow *s, const struct walk_ctx *w, u32 p
 	*n = hi - lo;
 }
 
-#define PTE_ADDRESS 0xffffff000ull	/* with GUEST_PHYS_BITS */
 /* What two PTEs must have in common for their pages to have the same rights. */
-#define PTE_RIGHTS  (PTE_P | BIT64(1) | BIT64(2) | PTE_A | PTE_D | BIT64(8) | BIT64(63))
+#define PTE_RIGHTS  (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G | PTE_NX)
 
 /* Is this mapped page one that can be made writable together with one whose PTE is `like`? */
 static bool upgrades(const struct shadow *s, const u8 *pt, bool pae, u32 page, u64 like, u32 flags)
@@ -591,7 +597,7 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 		s->maps = count_maps(s);
 		if (s->maps > s->max_maps / 4 * 3) {
 			s->count->shadow_flushes++;
-			shadow_unmap_all(s);
+			shadow_flush(s);
 		}
 	}
 	if (!large && (flags & SP_WRITE) && upgrade(s, w, win, page, r, flags))
@@ -670,7 +676,7 @@ static bool fill(struct shadow *s, const struct walk_ctx *w, enum window win, li
 no_map:
 	/* Out of mappings: start over with an empty shadow.  If that does not help the host is out of memory. */
 	s->count->shadow_flushes++;
-	shadow_unmap_all(s);
+	shadow_flush(s);
 	return false;
 }
 
@@ -721,7 +727,6 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin)
 /* ---- flushing ---- */
 
 /* PTE bits whose change leaves the translation and the other rights alone. */
-#define PTE_W     BIT64(1)
 #define PTE_RIGHTS_ONLY (PTE_W | PTE_D | PTE_AVL | 0x18)
 
 /*
@@ -830,32 +835,6 @@ void shadow_flush(struct shadow *s)
 {
 	while (s->active_count)
 		drop_region(s, s->active_list[s->active_count - 1]);
-	runs_flush(s);
-	s->maps = 0;
-}
-
-void shadow_unmap_all(struct shadow *s)
-{
-	for (u32 i = s->active_count; i-- > 0;) {
-		u32 n = s->active_list[i];
-		struct shadow_region *r = &s->region[n];
-
-		for (u32 page = n << 9; page < (n + 1) << 9; page++) {
-			u32 e = s->entry[page];
-
-			if (!(e & SP_MAPPED))
-				continue;
-			rmap_remove(s, page, e >> PAGE_SHIFT);
-			run_add(s, e & SP_USER ? WIN_USER : WIN_KERNEL, page);
-			s->count->shadow_drops++;
-			s->entry[page] = 0;
-			r->tracked--;
-			if (!(e & SP_GLOBAL))
-				r->nonglobal--;
-		}
-		if (!r->tracked)
-			region_release(s, n);
-	}
 	runs_flush(s);
 	s->maps = 0;
 }

@@ -131,10 +131,8 @@ bool shadow_prefill(struct shadow *s, const struct walk_ctx *w, lin_t lin);
 /* MOV CR3; `global` also compares entries with G set (CR4.PGE toggles). */
 void shadow_compare(struct shadow *s, const struct walk_ctx *w, bool global);
 void shadow_invlpg(struct shadow *s, const struct walk_ctx *w, lin_t lin);
-/* Everything: the paging mode has changed. */
+/* Everything: the paging mode has changed, or the mapping budget is used up. */
 void shadow_flush(struct shadow *s);
-/* Unmap everything (mapping budget). */
-void shadow_unmap_all(struct shadow *s);
 
 /* The page has got code (phys_map.has_code), if it still has: take write rights away. */
 void shadow_protect(struct shadow *s, u32 gpage);

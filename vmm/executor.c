@@ -203,7 +203,6 @@ _Noreturn static void executor_main(struct machine *m, enum engine_mode engine, 
 	struct confinement cage = { 0 };
 	struct kvm_cpu *k = NULL;
 	int status;
-	u64 one = 1;
 	char go;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -219,7 +218,7 @@ _Noreturn static void executor_main(struct machine *m, enum engine_mode engine, 
 	become(m, engine, k, &cage, fd);
 	m->exec->engine->run(m->exec);
 	status = leave(m);
-	sys_write(m->vm.event_fd, &one, sizeof(one));
+	vm_ring(&m->vm);
 	for (;;)
 		sys3(SYS_exit_group, status, 0, 0);
 }

@@ -104,6 +104,7 @@ void executor_discard(struct executor *e);
 void pool_dismiss(struct vm *vm);
 /* The process that has the vCPU now, as far as is known; 0: none. */
 int pool_running(const struct vm *vm);
+
 /* ---- platform.c ---- */
 
 /* In an executor, its own; NULL in the monitor.  Which side of the fork a process is on is per process by nature. */
@@ -115,6 +116,8 @@ void platform_connect(struct machine *m, struct pc_config *pc);
 
 /* ---- stop.c ---- */
 
+/* Executor: the monitor is to look at what this one has left for it in the arena. */
+void vm_ring(const struct vm *vm);
 /* Monitor: out of guest code, or out of HLT. */
 void vm_kick(struct vm *vm);
 

@@ -172,9 +172,8 @@ static void machine_event(void *o, enum machine_event ev, int code)
 static void plat_want_space(void *opaque)
 {
 	struct machine *m = opaque;
-	u64 one = 1;
 
-	sys_write(m->vm.event_fd, &one, sizeof(one));
+	vm_ring(&m->vm);
 }
 
 void platform_init(struct machine *m)

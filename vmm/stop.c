@@ -8,13 +8,20 @@
 
 #pragma GCC target("general-regs-only")
 
+void vm_ring(const struct vm *vm)
+{
+	u64 one = 1;
+
+	sys_write(vm->event_fd, &one, sizeof(one));
+}
+
 void vm_stop(struct vm *vm, enum stop_reason reason, int code)
 {
-	u64 none = STOP_NONE, stop = (u64)(u32)code << 32 | reason, one = 1;
+	u64 none = STOP_NONE, stop = (u64)(u32)code << 32 | reason;
 
 	__atomic_compare_exchange_n(&vm->shared->stop, &none, stop, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	if (executor_self) {
-		sys_write(vm->event_fd, &one, sizeof(one));
+		vm_ring(vm);
 		executor_self->attention = 1;
 	} else {
 		/* What an executor does to `stop` now changes nothing. */
