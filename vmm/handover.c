@@ -49,14 +49,18 @@ static int stopped_meanwhile(char *err, size_t errlen)
 #define STAT_EXIT_CODE 52u
 
 /*
- * Will this process never execute another instruction of its own, and what is
- * its wait status?  The rest of its end may take long: freeing a KVM VM waits for
- * the host's other CPUs.  The kernel's word, not the process's.
+ * Has this process parked: will it never execute another instruction of its own, and
+ * is the status it ends with the right one?  The rest of its end may take long: freeing a
+ * KVM VM waits for the host's other CPUs.  The kernel's word, not the process's.
+ *
+ * What else the kernel shows there says nothing (a process that was stopped has the signal for its
+ * exit code): any other end is seen by waiting for it.
  */
-static bool past_its_end(int pid, int *status)
+static bool is_parking(int pid)
 {
 	char path[40], line[1024], *p;
 	unsigned long flags = 0;
+	long code = 0;
 	FILE *f;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -64,33 +68,45 @@ static bool past_its_end(int pid, int *status)
 	p = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
 	if (f)
 		fclose(f);
-	*status = 0;
 	for (unsigned field = 2; p && field < STAT_EXIT_CODE && (p = strchr(p, ' ')); field++) {
 		p++;
 		if (field + 1 == STAT_FLAGS)
 			flags = strtoul(p, NULL, 10);
 		if (field + 1 == STAT_EXIT_CODE)
-			*status = (int)strtol(p, NULL, 10);
+			code = strtol(p, NULL, 10);
 	}
-	return flags & PF_EXITING;
+	return (flags & PF_EXITING) && code == EXECUTOR_PARKED << 8;
 }
 
-/* Wait until the executor has ended for all that matters, kicking it now and then.  False: it does not. */
-static bool await_end(struct vm *vm, int *status)
+/* Has it parked, and is it a zombie now? */
+static bool has_parked(int pid)
+{
+	siginfo_t si = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) == 0 && si.si_code == CLD_EXITED &&
+	       si.si_status == EXECUTOR_PARKED;
+}
+
+enum end { END_NONE, END_PARKED, END_OTHER };
+
+/* Wait until the executor has ended for all that matters, kicking it now and then. */
+static enum end await_end(struct vm *vm)
 {
 	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, vm->executor_pid, 0), .events = POLLIN };
 	struct timespec step = { 0, PARK_STEP_NS };
-	bool ended = false;
+	enum end end = END_NONE;
 
-	for (int i = 0; i < PARK_STEPS && !ended && p.fd >= 0; i++) {
+	for (int i = 0; i < PARK_STEPS && end == END_NONE && p.fd >= 0; i++) {
 		if (i % PARK_KICK_STEPS == 0)
 			vm_kick(vm);
-		/* A status of 0 is one that is not there yet, or not shown: then only the end itself tells. */
-		ended = (past_its_end(vm->executor_pid, status) && *status) || ppoll(&p, 1, &step, NULL) > 0;
+		if (is_parking(vm->executor_pid))
+			end = END_PARKED;
+		else if (ppoll(&p, 1, &step, NULL) > 0)
+			end = has_parked(vm->executor_pid) ? END_PARKED : END_OTHER;
 	}
 	if (p.fd >= 0)
 		close(p.fd);
-	return ended;
+	return end;
 }
 
 /* Reap an executor whose end was not waited for. */
@@ -106,25 +122,17 @@ static void reap_former(struct vm *vm, bool wait)
  */
 static int park(struct vm *vm, char *err, size_t errlen)
 {
-	siginfo_t si = { 0 };
-	int status = 0;
-	bool ended, parked;
+	enum end end;
 
 	reap_former(vm, true);
 	__atomic_store_n(&vm->shared->park, 1, __ATOMIC_SEQ_CST);
-	ended = await_end(vm, &status);
+	end = await_end(vm);
 	__atomic_store_n(&vm->shared->park, 0, __ATOMIC_SEQ_CST);
-	if (!ended) {
+	if (end == END_NONE) {
 		log_error("the executor does not leave the guest");
 		kill(vm->executor_pid, SIGKILL);
-		return stopped_meanwhile(err, errlen);
 	}
-	if (status)
-		parked = WIFEXITED(status) && WEXITSTATUS(status) == EXECUTOR_PARKED;
-	else
-		parked = waitid(P_PID, (id_t)vm->executor_pid, &si, WEXITED | WNOWAIT) == 0 &&
-			 si.si_code == CLD_EXITED && si.si_status == EXECUTOR_PARKED;
-	if (!parked)
+	if (end != END_PARKED)
 		return stopped_meanwhile(err, errlen);
 	pool_dismiss(vm);
 	vm->former_pid = vm->executor_pid;

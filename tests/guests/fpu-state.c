@@ -149,12 +149,14 @@ int main(void)
 	group("timer interrupts in user code");
 	pit_periodic(1000);
 	pic_mask(0xfffe);
-	load(5);
-	s = ustate(u_cnt);
-	s.ecx = 100000000;
-	trap_run(&s, &T);
-	CHECK_EQ(T.vector, T_DONE);
-	verify("ticks in user code");
+	for (u32 i = 0; i < 50 && !ticks; i++) {	/* on a busy host they may be late */
+		load(5);
+		s = ustate(u_cnt);
+		s.ecx = 100000000;
+		trap_run(&s, &T);
+		CHECK_EQ(T.vector, T_DONE);
+		verify("ticks in user code");
+	}
 	CHECK(ticks > 0);
 
 	group("timer interrupts in the kernel, and HLT");

@@ -23,10 +23,7 @@ static void pend(void)
 {
 	hits = at = 0;
 	pit_oneshot(10);
-	outb(0x20, 0x0a);
-	for (u32 i = 0; i < 1000000 && !(inb(0x20) & 1); i++)
-		;
-	CHECK(inb(0x20) & 1);
+	CHECK_EQ(pic_requested(1), 1);
 }
 
 static void where(const u8 *code, const u8 *expect, const char *name)
@@ -136,12 +133,7 @@ int main(void)
 	pit_oneshot(10);
 	outb(0x3fc, 0x0b);		/* COM1: OUT2, so that it can interrupt */
 	outb(0x3f9, 2);			/* THR empty interrupt: immediately */
-	for (u32 i = 0; i < 1000000; i++) {
-		outb(0x20, 0x0a);
-		if ((inb(0x20) & 0x11) == 0x11)
-			break;
-	}
-	CHECK_EQ(inb(0x20) & 0x11, 0x11);
+	CHECK_EQ(pic_requested(0x11), 0x11);
 	asm volatile("sti; nop; nop; nop; cli");
 	outb(0x3f9, 0);
 	inb(0x3fa);

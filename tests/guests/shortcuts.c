@@ -228,9 +228,7 @@ static void popf_if(void)
 	for (u32 i = 0; i < 40; i++) {
 		hits = at = 0;
 		pit_oneshot(10);
-		outb(0x20, 0x0a);
-		for (u32 n = 0; n < 1000000 && !(inb(0x20) & 1); n++)
-			;
+		CHECK_EQ(pic_requested(1), 1);
 		s = kstate(popf_twice);
 		s.eax = FL_IF | (i & 1);
 		s.ecx = i & 1;			/* with IF clear nothing happens */

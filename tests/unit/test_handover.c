@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -142,6 +143,30 @@ START_TEST(a_paused_machine_stands_still)
 		ck_assert_int_eq(vm_resume(vm, err, sizeof err), 0);
 	}
 	ck_assert_uint_eq(vm->shared->counters.pauses, 20);
+	check_good_end();
+}
+END_TEST
+
+/* Somebody stops the executor, and lets it go on in the middle of the pause. */
+START_TEST(a_stopped_executor_can_be_paused)
+{
+	for (unsigned i = 0; i < 60; i++) {
+		struct timespec a_while = { 0, 1000000 + (i * 37 % 60) * 10000 };
+		pid_t friend;
+
+		check_progress();
+		kill(vm->executor_pid, SIGSTOP);
+		friend = fork();
+		ck_assert_int_ge(friend, 0);
+		if (friend == 0) {
+			nanosleep(&a_while, NULL);
+			kill(vm->executor_pid, SIGCONT);
+			_exit(0);
+		}
+		ck_assert_msg(vm_pause(vm, err, sizeof err) == 0, "round %u: %s", i, err);
+		waitpid(friend, NULL, 0);
+		ck_assert_msg(vm_resume(vm, err, sizeof err) == 0, "%s", err);
+	}
 	check_good_end();
 }
 END_TEST
@@ -274,6 +299,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_paused_machine_stands_still);
+	tcase_add_test(t, a_stopped_executor_can_be_paused);
 	tcase_add_test(t, a_paused_machine_can_be_ended);
 	tcase_add_test(t, a_stopped_machine_is_not_paused);
 	tcase_add_test(t, a_dead_executor_is_no_hang);

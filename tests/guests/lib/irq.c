@@ -30,6 +30,15 @@ void pic_eoi(unsigned irq)
 	outb(0x20, 0x20);
 }
 
+u8 pic_requested(u8 lines)
+{
+	outb(0x20, 0x0a);		/* OCW3: read IRR */
+	/* On a busy host an interrupt may be late by seconds. */
+	for (u64 t = rdtsc(); (inb(0x20) & lines) != lines && rdtsc() - t < 50000000000ull;)
+		;
+	return inb(0x20) & lines;
+}
+
 void pit_periodic(u32 hz)
 {
 	u32 d = PIT_HZ / hz;

@@ -221,6 +221,7 @@ void pae_on(u64 *pdpt);			/* also sets CR4.PAE, and EFER.NXE if the CPU has it *
 void pic_init(u8 base0, u8 base1);	/* remapped, all masked */
 void pic_mask(u16 mask);
 void pic_eoi(unsigned irq);
+u8 pic_requested(u8 lines);		/* waits, long, until the first 8259's IRR has all these; which of them it has */
 void pit_periodic(u32 hz);
 void pit_oneshot(u16 count);		/* mode 0, channel 0 */
 #define LAPIC 0xfee00000u
