@@ -86,7 +86,7 @@ void job_forks(void)
 			/* The parent writes on, copying what the children still share. */
 			put_page(p + i * WORDS, seed + i);
 			if (inject("storm-cow"))
-				p[pick(0, PAGES * WORDS - 1)] ^= 1u << pick(0, 31);
+				p[pick(CROWD * WORDS, PAGES * WORDS - 1)] ^= 1u << pick(0, 31);	/* not to be written again */
 		}
 		for (u32 i = 0; i < n; i++) {
 			CHECK_EQ(waitpid(pid[i], &st, 0), pid[i]);

@@ -468,7 +468,7 @@ TEST(exec_in_thread)
 	check_wait(pid, 42);
 }
 
-static int handler_saw;
+static int handler_saw, cancel_ready;
 
 static void cancel_cleanup(void *arg)
 {
@@ -478,6 +478,7 @@ static void cancel_cleanup(void *arg)
 static void *cancel_me(void *arg)
 {
 	pthread_cleanup_push(cancel_cleanup, NULL);
+	__atomic_store_n(&cancel_ready, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 		pause();
 	pthread_cleanup_pop(0);
@@ -493,7 +494,8 @@ TEST(cancel)
 	pthread_t t;
 
 	start(&t, cancel_me, NULL);
-	usleep(5000);
+	while (!__atomic_load_n(&cancel_ready, __ATOMIC_SEQ_CST))
+		usleep(1000);
 	CHECK_EQ(pthread_cancel(t), 0);
 	CHECK(join(t) == PTHREAD_CANCELED);
 	CHECK_EQ(handler_saw, 1);
