@@ -6,6 +6,8 @@
  * one in service, NMIs blocked by an NMI, the shadow of STI, HLT; single steps; SYSENTER; an LDT; code and page
  * tables that change.  SDM vol. 3.
  * The command line may say seconds=N (default 5); a `q' on COM1 ends it earlier.  A line a second.
+ * extras=N: so many one-shots may expire twice.  For whoever moves the machine out of KVM's chips: they do not tell one
+ * that has been delivered from one that is about to be (vmm/kvm_chips.h).
  */
 #include "rt.h"
 
@@ -503,17 +505,23 @@ static void timers(enum lapic_mode mode)
 	redirect(8, 0x10000);
 }
 
+static u32 extras, extras_allowed;
+
 static void sleeps(void)
 {
 	lapic_wr(0x320, TIMER_V);
 	for (u32 i = 0; i < 15; i++) {
 		timer = 0;
 		lapic_wr(0x380, lapic_per_ms);
-		asm volatile("sti; hlt; cli");
-		SAME(timer, 1);
-		SAME(lapic_rd(0x390), 0);
+		for (u32 k = 0; !k || lapic_rd(0x390); k++) {
+			asm volatile("sti; hlt; cli");
+			HOLDS(timer > k);
+		}
+		extras += timer - 1;
 	}
 	lapic_wr(0x320, 0x10000);
+	asm volatile("sti; nop; nop; cli");	/* the last one, if it was an extra one that came instead */
+	HOLDS(extras <= extras_allowed);
 }
 
 /* Three interrupts wait, for IF and for the task priority; then they come, once, the highest first. */
@@ -799,22 +807,24 @@ static void calibrate(void)
 	out("note: TSC %u kHz, local timer %u kHz, %u turns a ms\n", tsc_per_ms, lapic_per_ms, turns_per_ms);
 }
 
-static u32 seconds(void)
+/* The number behind this word on the command line; 0: none. */
+static u32 number(const char *word, u32 len)
 {
 	u32 n = 0;
 	for (const char *p = cmdline; *p; p++)
-		if ((p == cmdline || p[-1] == ' ') && memcmp(p, "seconds=", 8) == 0)
-			for (p += 8; *p >= '0' && *p <= '9'; p++)
+		if ((p == cmdline || p[-1] == ' ') && memcmp(p, word, len) == 0)
+			for (p += len; *p >= '0' && *p <= '9'; p++)
 				n = n * 10 + (u32)(*p - '0');
-	return n ? n : 5;
+	return n;
 }
 
 int main(void)
 {
 	static void (*const parts[])(void) = { registers, fpu, segments, local_segments, system_registers, sleeps, pending, level, nmis,
 					       shadows, single_steps, system_calls, changing_code, paging, strings };
-	u32 round = 0, beat = 1, limit = seconds() * 1000;
+	u32 round = 0, beat = 1, seconds = number("seconds=", 8), limit = (seconds ? seconds : 5) * 1000;
 	bool quit = false;
+	extras_allowed = number("extras=", 7);
 	wcr4(rcr4() | CR4_OSFXSR | CR4_OSXMM);
 	wcr0((rcr0() & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE);
 	look_at_cpu();
