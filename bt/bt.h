@@ -82,6 +82,7 @@ struct block {
 	u32 mode_end;		/* at its exits (xlate_segment.c) */
 	u32 gpage[2];		/* guest physical pages of its bytes; [1] NO_PAGE if one */
 	u32 host, host_len;	/* code-cache offset and length */
+	u32 cold, cold_len;	/* the same of what is seldom executed: exit stubs, a return's table lookup */
 	u32 map;		/* first entry of its fault map */
 	u16 map_count;
 	u16 guest_len;
@@ -95,6 +96,7 @@ struct block {
 	u32 ind_miss;		/* offset of the miss path */
 	u32 ind_hit;		/* offset past it; 0: no indirect exit */
 	u32 ring_patch;		/* the same for the look at the return ring; 0: none */
+	u32 ring_hit;		/* offset past that; 0: none */
 	u8 ind_rel, ring_rel;	/* the displacements when in service */
 	u8 program;		/* whose it is, with MODE_HOT: bt.hot_id */
 	u64 runs;		/* --profile: entries through the dispatcher plus counted executions */
@@ -187,8 +189,9 @@ struct bt {
 	struct phys_map *phys;
 	struct counters *count;
 	u8 *rw, *rx;		/* the code cache's two views */
-	u32 next;		/* first free byte */
-	u32 oneshot;		/* bytes of it for blocks; the one-shot area follows */
+	u32 next, cold_next;	/* first free bytes, of blocks... */
+	u32 cold;		/* ...and, from here on, of their cold parts */
+	u32 oneshot;		/* bytes of it for both; the one-shot area follows */
 	u32 block_count, map_count;
 	struct block *blocks;	/* [BLOCKS_MAX]; the last one is the one-shot block */
 	struct map_entry *maps;	/* [MAPS_MAX] */

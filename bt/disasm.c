@@ -55,7 +55,8 @@ void disasm_block(struct bt *bt, const struct block *b, const u8 *guest_code)
 	log_raw("block %u at %08x", block_id(bt, b), b->eip);
 	if (s)
 		log_raw(" <%s+0x%x>", s, off);
-	log_raw(" mode %04x: %u instructions, %u bytes -> %u bytes\n", b->mode, b->insns, b->guest_len, b->host_len);
+	log_raw(" mode %04x: %u instructions, %u bytes -> %u bytes and %u cold\n", b->mode, b->insns, b->guest_len, b->host_len,
+		b->cold_len);
 	for (u32 i = 0; i < b->map_count; i++) {
 		const struct map_entry *m = &bt->maps[b->map + i];
 		u32 end = i + 1 < b->map_count ? bt->maps[b->map + i + 1].host : b->host_len;
@@ -67,6 +68,10 @@ void disasm_block(struct bt *bt, const struct block *b, const u8 *guest_code)
 			show_guest(guest, b, guest_code, m->guest, b->guest_len - m->guest);
 		show_host(host, bt->rx + b->host + m->host, end - m->host, fresh);
 		prev = m->guest;
+	}
+	if (b->cold_len) {
+		log_raw("  %8s  %-44s", "", "cold part");
+		show_host(host, bt->rx + b->cold, b->cold_len, true);
 	}
 	cs_close(&host);
 	cs_close(&guest);

@@ -154,11 +154,14 @@ static inline void e_bswap(struct emit *e, unsigned reg)
 	e8(e, (u8)(0xc8 | (reg & 7)));
 }
 
-/* Pad with NOPs until a 4-byte field that starts `ahead` bytes from here is 4-aligned. */
+/* Pad with a NOP so that a 4-byte field that starts `ahead` bytes from here is 4-aligned. */
 static inline void e_align_field(struct emit *e, unsigned ahead)
 {
-	while ((e_off(e) + ahead) & 3)
-		e8(e, 0x90);
+	switch (-(e_off(e) + ahead) & 3) {
+	case 1: e8(e, 0x90); break;
+	case 2: e8(e, 0x66); e8(e, 0x90); break;
+	case 3: e8(e, 0x0f); e8(e, 0x1f); e8(e, 0x00); break;
+	}
 }
 
 /* A forward rel8 to be filled in by e_here8. */

@@ -262,7 +262,8 @@ void bt_kick(struct exec *x, struct sig_frame *f)
 		return;
 	cache_unlink_exits(bt, b);
 	/* Past the decision already: send it down the miss path, which takes r8, and rcx from r10 as they still are. */
-	if (b->ind_hit && off >= b->ind_hit && off < b->ind_end)
+	if ((b->ind_hit && off >= b->ind_hit && off < b->ind_end) ||
+	    (b->ring_hit && off >= b->ring_hit && off < b->host + b->host_len))
 		f->gregs[G_RIP] = (s64)(u64)(bt->rx + b->ind_miss);
 }
 

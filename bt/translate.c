@@ -314,6 +314,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	b->gpage[1] = NO_PAGE;
 	t.b = b;
 	t.e = (struct emit){ .base = bt->rw, .p = bt->rw + b->host };
+	t.cold = (struct emit){ .base = bt->rw, .p = bt->rw + b->cold };
 	t.flat = (t.mode & (MODE_FLAT | MODE_CODE32 | MODE_PE | MODE_VM)) == (MODE_FLAT | MODE_CODE32 | MODE_PE);
 	t.eip = v->eip;
 	if (bt->cfg.profile && !(flags & XLATE_ONESHOT)) {
@@ -390,6 +391,7 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 	b->mode_end = t.mode;
 	emit_stubs(&t);
 	b->host_len = e_off(&t.e) - b->host;
+	b->cold_len = e_off(&t.cold) - b->cold;
 	if (!(flags & XLATE_ONESHOT))
 		track(bt, x, b);
 	cache_commit(bt, b);
@@ -399,8 +401,8 @@ struct block *translate(struct bt *bt, struct exec *x, unsigned flags)
 		bt->count->blocks++;
 		bt->count->guest_insns += b->insns;
 		bt->count->guest_bytes += b->guest_len;
-		bt->count->host_bytes += b->host_len;
-		bt->count->cache_used = bt->next;
+		bt->count->host_bytes += b->host_len + b->cold_len;
+		bt->count->cache_used = bt->next + (bt->cold_next - bt->cold);
 		if (v->cpl == 3)
 			bt->count->user_insns += b->insns;
 	}

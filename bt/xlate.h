@@ -14,6 +14,7 @@
 
 struct xlat {
 	struct emit e;
+	struct emit cold;	/* the block's cold part */
 	struct bt *bt;
 	struct exec *x;
 	struct block *b;

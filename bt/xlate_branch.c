@@ -35,7 +35,7 @@ void emit_goto(struct xlat *t, unsigned slot, u32 target)
 
 void emit_stubs(struct xlat *t)
 {
-	struct emit *e = &t->e;
+	struct emit *e = &t->cold;
 	u32 id = block_id(t->bt, t->b);
 
 	for (unsigned s = 0; s < 2; s++) {
@@ -77,12 +77,14 @@ static void emit_landing(struct xlat *t, u8 *rel32)
 }
 
 /*
- * Pop the return ring; on to `JRCXZ taken` if the entry is for r8d.  The guest's
- * rcx is in r10, the landing in r11.
+ * A return's first look: pop the ring, and on to the landing if the entry is for r8d.  If not, the
+ * cold part begins with what to do then.  The guest's rcx is in r10.
  */
-static u8 *emit_ring_pop(struct xlat *t)
+static void emit_ring_goto(struct xlat *t)
 {
 	struct emit *e = &t->e;
+	struct block *b = t->b;
+	u8 *hit;
 
 	e8(e, 0x49); e8(e, 0x8b); e8(e, 0x0e);				/* mov rcx, [r14] */
 	e8(e, 0x4d); e8(e, 0x8b); e8(e, 0x5e); e8(e, 0x08);		/* mov r11, [r14 + 8] */
@@ -90,17 +92,23 @@ static u8 *emit_ring_pop(struct xlat *t)
 	e_mov_imm64(e, H_R9, (u64)t->mode << 32);
 	e_lea(e, true, H_CX, H_CX, H_R8, 0, 0);
 	e_lea(e, true, H_CX, H_CX, H_R9, 0, 0);
-	e8(e, 0xe3);
-	return e_rel8(e);
+	e8(e, 0xe3);							/* jrcxz hit */
+	hit = e_rel8(e);
+	b->ring_patch = e_off(e) - 1;
+	e8(e, 0xe9);							/* jmp cold part */
+	e32(e, e_off(&t->cold) - (e_off(e) + 4));
+	e_here8(e, hit);
+	b->ring_rel = *hit;
+	b->ring_hit = e_off(e);
+	e_mov64(e, H_CX, H_R10);
+	e8(e, 0x41); e8(e, 0xff); e8(e, 0xe3);				/* jmp r11 */
 }
 
 _Static_assert(sizeof(struct ring_entry) == 16 && RING_BYTES == 65536, "the ring's pointer is stepped by 16, in 16 bits");
 
 /* The table's tag for r8d into ecx, plus r8d: zero on a match.  The entry's offset stays in r9. */
-static void emit_table_tag(struct xlat *t, s32 table)
+static void emit_table_tag(struct emit *e, s32 table)
 {
-	struct emit *e = &t->e;
-
 	/* The index: 16 bits of a hash (ibtc.c). */
 	e_lea(e, false, H_R9, H_R8, H_R8, 3, 0);
 	e_bswap(e, H_R9);
@@ -113,10 +121,8 @@ static void emit_table_tag(struct xlat *t, s32 table)
 }
 
 /* To the host code of the entry at r9. */
-static void emit_table_jump(struct xlat *t, s32 table)
+static void emit_table_jump(struct emit *e, s32 table)
 {
-	struct emit *e = &t->e;
-
 	e_rex(e, false, H_R9, H_R9, H_R15);
 	e8(e, 0x8b);
 	e_mem(e, H_R9, H_R15, H_R9, 3, table + (s32)offsetof(struct ibtc_entry, host));
@@ -133,11 +139,12 @@ static bool unchained(const struct xlat *t)
 	return (t->flags & (XLATE_ONE | XLATE_ONESHOT)) || t->bt->cfg.no_chain;
 }
 
+/* Returns look at the ring first, and have the table's code in the cold part. */
 static void goto_r8(struct xlat *t, bool is_return)
 {
 	struct emit *e = &t->e;
 	struct block *b = t->b;
-	u8 *hit = NULL, *ring = NULL;
+	u8 *hit = NULL;
 	s64 table = 0;
 	int way;
 
@@ -153,13 +160,13 @@ static void goto_r8(struct xlat *t, bool is_return)
 	way = ibtc_way(t->bt, t->mode);
 	e_mov64(e, H_R10, H_CX);
 	if (is_return) {
-		ring = emit_ring_pop(t);
-		b->ring_patch = e_off(e) - 1;
+		emit_ring_goto(t);
+		e = &t->cold;
 	}
 	if (way >= 0) {
 		table = (s64)((u64)(t->bt->ibtc + way * (size_t)IBTC_WAY) - (u64)t->x);
 		CHECK(table == (s32)table);
-		emit_table_tag(t, (s32)table);
+		emit_table_tag(e, (s32)table);
 		e8(e, 0x67); e8(e, 0xe3);
 		hit = e_rel8(e);
 		b->ind_patch = e_off(e) - 1;
@@ -172,13 +179,7 @@ static void goto_r8(struct xlat *t, bool is_return)
 		e_here8(e, hit);
 		b->ind_rel = *hit;
 		e_mov64(e, H_CX, H_R10);
-		emit_table_jump(t, (s32)table);
-	}
-	if (ring) {
-		e_here8(e, ring);
-		b->ring_rel = *ring;
-		e_mov64(e, H_CX, H_R10);
-		e8(e, 0x41); e8(e, 0xff); e8(e, 0xe3);	/* jmp r11 */
+		emit_table_jump(e, (s32)table);
 	}
 	b->ind_end = e_off(e);
 }
