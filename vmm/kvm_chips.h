@@ -30,7 +30,8 @@
  *   - the phase of PIT channel 0 if the guest has programmed it since: it begins a period or a count
  *   - an APIC one-shot that has expired is indistinguishable from one that is about to be delivered, and expires
  *     once more.  (To look at the count first and then pass through KVM_RUN, which delivers what has expired, loses
- *     some: the count is 0 before KVM's own timer has fired, by milliseconds in the lab.)  A periodic tick that fell between the last KVM_RUN and the store is lost
+ *     some: the count is 0 before KVM's own timer has fired, by milliseconds in the lab.)
+ *   - a periodic tick of the APIC timer that fell between the last KVM_RUN and the store is lost
  *   - up to two ticks of the APIC timer each way, never early
  */
 #ifndef VMM_KVM_CHIPS_H
