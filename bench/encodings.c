@@ -5,7 +5,7 @@
  * Loops of 16, 200 and 2000 short blocks, which fit the CPU's smallest caches and do
  * not: each form beside the one without.  Prints a table of cycles of the TSC a block, medians of 25.
  *
- *   jump      a conditional branch that is not taken, then a jump to the next block, past the exit stubs:
+ *   jump      a conditional branch that is not taken, then a jump to the next block, past 24 bytes and more between them:
  *             how a chained block reaches the one that follows it, and what a superblock would save
  *   address   an address-size prefix on a load and a store, as for effective addresses that wrap at 4 GiB
  *   gs        a segment override on them, as for the kernel window
@@ -15,22 +15,26 @@
 #include <stdlib.h>
 #include <x86intrin.h>
 
-enum { TURNS = 20000, SAMPLES = 25, SIZES = 3 };
+#define TURNS 20000
+#define STRING(x) #x
+#define VALUE(x) STRING(x)
+
+enum { SAMPLES = 25, SIZES = 3 };
 
 #define LOOP(name, count, block) \
 	void name(void);							\
 	__asm__(".text; .balign 64\n" #name ":\n"				\
-		"	mov $20000, %ecx; mov $1, %eax; mov $3, %edx; lea buffer(%rip), %r8; mov %r8d, %r8d\n" \
+		"	mov $" VALUE(TURNS) ", %ecx; mov $1, %eax; mov $3, %edx; lea buffer(%rip), %r8\n" \
 		".balign 64\n1:\n	.rept " #count "\n" block "	.endr\n"	\
 		"	dec %ecx; jz 9f; jmp 1b\n9:	ret\n")
 #define SIZES_OF(name, block) LOOP(name##_16, 16, block); LOOP(name##_200, 200, block); LOOP(name##_2000, 2000, block)
 
 #define WORK   "	add %edx, %esi; lea 5(%rsi), %edi; xor %edi, %edx; test %eax, %eax\n"
 #define BRANCH "	.byte 0x0f, 0x84; .long 9f - . - 4\n"		/* jz, in the form that can be patched */
-#define STUBS  ".skip 24; .balign 16\n"
+#define GAP    ".skip 24; .balign 16\n"
 
 SIZES_OF(fall_through, WORK BRANCH);
-SIZES_OF(jump, WORK BRANCH "	.byte 0xe9; .long 2f - . - 4\n" STUBS "2:\n");
+SIZES_OF(jump, WORK BRANCH "	.byte 0xe9; .long 2f - . - 4\n" GAP "2:\n");
 
 #define ACCESS(prefix) "	add %eax, %edx; " prefix "mov 8(%r8), %edi; xor %edi, %edx; " prefix "mov %edx, 16(%r8); lea 1(%rax), %eax\n"
 

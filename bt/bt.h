@@ -242,6 +242,8 @@ unsigned bt_profile(const struct bt *bt, struct profile_block *out, unsigned max
 
 /* ---- cache.c ---- */
 
+/* Divide the code cache, cfg.cache_size bytes, up. */
+void cache_init(struct bt *bt);
 struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode);
 /* A block's memory: NULL when the cache is full (the caller empties it). */
 struct block *cache_begin(struct bt *bt, bool oneshot);

@@ -18,13 +18,24 @@
 #include "base/log.h"
 #include "bt/bt.h"
 
-#define ONESHOT_HOT 24576u	/* of the one-shot area */
+#define HOST_MAX      32768u	/* bytes that the largest block may take (translate.c)... */
+#define COLD_MAX      256u	/* ...and its cold part */
+#define ONESHOT_BYTES 32768u
+#define ONESHOT_COLD  8192u	/* of these */
 
 static u32 hash_of(u32 lin, u32 mode)
 {
 	u32 h = lin * 0x9e3779b1u ^ mode * 0x85ebca6bu;
 
 	return (h ^ h >> 15) & (HASH_SIZE - 1);
+}
+
+void cache_init(struct bt *bt)
+{
+	bt->oneshot = (u32)bt->cfg.cache_size - ONESHOT_BYTES;
+	bt->cold = bt->oneshot / 3 * 2 & ~15u;
+	bt->cold_next = bt->cold;
+	bt->count->cache_size = bt->oneshot;
 }
 
 struct block *cache_lookup(struct bt *bt, u32 eip, u32 cs_base, u32 mode)
@@ -45,12 +56,11 @@ struct block *cache_begin(struct bt *bt, bool oneshot)
 
 	if (oneshot) {
 		b = &bt->blocks[BLOCKS_MAX - 1];
-		*b = (struct block){ .host = bt->oneshot, .cold = bt->oneshot + ONESHOT_HOT, .map = MAPS_MAX - 256,
+		*b = (struct block){ .host = bt->oneshot, .cold = bt->oneshot + ONESHOT_BYTES - ONESHOT_COLD, .map = MAPS_MAX - 256,
 				     .flags = BLOCK_ONESHOT };
 		return b;
 	}
-	/* Room for the largest block: see translate.c. */
-	if (bt->next + 32768 > bt->cold || bt->cold_next + 256 > bt->oneshot || bt->block_count >= BLOCKS_MAX - 1 ||
+	if (bt->next + HOST_MAX > bt->cold || bt->cold_next + COLD_MAX > bt->oneshot || bt->block_count >= BLOCKS_MAX - 1 ||
 	    bt->map_count + 1024 > MAPS_MAX)
 		return NULL;
 	b = &bt->blocks[bt->block_count];

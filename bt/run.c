@@ -34,10 +34,7 @@ void bt_init(struct bt *bt, const struct bt_config *cfg, struct phys_map *phys, 
 	bt->count = count;
 	bt->rw = code_rw;
 	bt->rx = code_rx;
-	bt->oneshot = (u32)cfg->cache_size - 32768;
-	bt->cold = bt->oneshot / 3 * 2 & ~15u;
-	bt->cold_next = bt->cold;
-	count->cache_size = bt->oneshot;
+	cache_init(bt);
 	bt->blocks = (struct block *)t;
 	t += (u64)BLOCKS_MAX * sizeof(struct block);
 	bt->maps = (struct map_entry *)t;

@@ -62,7 +62,7 @@ int main(void)
 	redir(4, 0x74);
 	outb(0x3f9, 2);
 	sti();
-	for (u64 c = rdtsc(); !com && rdtsc() - c < 50000000000ull;)
+	for (u64 c = rdtsc(); !com && in_time(c);)
 		;
 	cli();
 	CHECK(com >= 1);

@@ -69,7 +69,7 @@ int main(void)
 		u32 rounds = 0;
 		u64 t = rdtsc();
 		/* On a busy host ticks may be late. */
-		for (; ticks < 200 && (rounds < 40 || ((user ? in_user < 10 : ticks < 20) && rdtsc() - t < 50000000000ull)); rounds++) {
+		for (; ticks < 200 && (rounds < 40 || ((user ? in_user < 10 : ticks < 20) && in_time(t))); rounds++) {
 			run(user, 1, turns, &b);
 			if (memcmp(&a.s, &b.s, sizeof(a.s)) && ((a.s.eflags ^ b.s.eflags) & ~FL_IF || memcmp(&a.s, &b.s, 9 * 4)))
 				fail("round %u after %u ticks: eax %x %x ebx %x %x ecx %x %x edx %x %x ebp %x %x edi %x %x mem %x %x fl %x %x", rounds, ticks,

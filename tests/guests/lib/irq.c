@@ -33,8 +33,7 @@ void pic_eoi(unsigned irq)
 u8 pic_requested(u8 lines)
 {
 	outb(0x20, 0x0a);		/* OCW3: read IRR */
-	/* On a busy host an interrupt may be late by seconds. */
-	for (u64 t = rdtsc(); (inb(0x20) & lines) != lines && rdtsc() - t < 50000000000ull;)
+	for (u64 t = rdtsc(); (inb(0x20) & lines) != lines && in_time(t);)
 		;
 	return inb(0x20) & lines;
 }

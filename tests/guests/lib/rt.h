@@ -146,6 +146,8 @@ static inline u8 inb(u16 p) { u8 v; asm volatile("inb %1,%0" : "=a"(v) : "Nd"(p)
 static inline u16 inw(u16 p) { u16 v; asm volatile("inw %1,%0" : "=a"(v) : "Nd"(p) : "memory"); return v; }
 static inline u32 inl(u16 p) { u32 v; asm volatile("inl %1,%0" : "=a"(v) : "Nd"(p) : "memory"); return v; }
 static inline u64 rdtsc(void) { u64 v; asm volatile("rdtsc" : "=A"(v)); return v; }
+/* Waiting since then for what must come: go on?  On a busy host it may be late by seconds. */
+static inline bool in_time(u64 since) { return rdtsc() - since < 50000000000ull; }
 static inline u64 rdmsr(u32 n) { u64 v; asm volatile("rdmsr" : "=A"(v) : "c"(n)); return v; }
 static inline void wrmsr(u32 n, u64 v) { asm volatile("wrmsr" : : "c"(n), "A"(v) : "memory"); }
 static inline void cpuid(u32 l, u32 s, u32 r[4]) { asm volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(l), "c"(s)); }
